@@ -1,0 +1,1 @@
+"""Sentinel's work itself: plain Python that knows no orchestrator."""

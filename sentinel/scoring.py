@@ -1,0 +1,92 @@
+"""The runtime that serves a graph: one ONNX Runtime session, its threads and its providers fixed.
+
+Knows nothing of torch, tables or thresholds. Inputs and output are those of the exported graph:
+`numeric` float64 [N, K], `categorical` int64 [N, C] (absent when C = 0), `probability` float32 [N].
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from sentinel.errors import RecordInvalid, ServiceUnavailable
+
+_runtime: Any = onnxruntime  # the library carries no types
+PROVIDER = "CPUExecutionProvider"
+_LOG_ERRORS_ONLY = 3
+_BATCH = 8192  # rows scored at once, so that memory does not grow with the table
+
+Numeric = npt.NDArray[np.float64]
+Categorical = npt.NDArray[np.int64]
+Probability = npt.NDArray[np.float32]
+
+
+class Scorer:
+    """Scores rows with one graph on the CPU. Raises RecordInvalid when the file is no graph of ours."""
+
+    def __init__(self, graph: Path, threads: int = 1, *, optimized: Path | None = None) -> None:
+        """`optimized`: where the graph is written as ONNX Runtime will execute it on this machine."""
+        self._session = _session(graph, _options(threads, optimized))
+        self.providers: tuple[str, ...] = tuple(cast(list[str], self._session.get_providers()))
+        if self.providers != (PROVIDER,):
+            raise ServiceUnavailable(
+                f"{graph.name} runs on {', '.join(self.providers)}, not on {PROVIDER} alone: its measurements would "
+                "not be those of serving. Install the locked ONNX Runtime (make run does)."
+            )
+        self._has_categorical = "categorical" in [node.name for node in self._session.get_inputs()]
+
+    def score(self, numeric: Numeric, categorical: Categorical | None = None) -> Probability:
+        """One probability a row; `categorical` is ignored by a graph that has no such input."""
+        rows = len(numeric)
+        answers = [self._run(numeric, categorical, start, start + _BATCH) for start in range(0, rows, _BATCH)]
+        return np.concatenate(answers) if answers else np.empty(0, np.float32)
+
+    def _run(self, numeric: Numeric, categorical: Categorical | None, start: int, end: int) -> Probability:
+        feed: dict[str, Any] = {"numeric": numeric[start:end]}
+        if self._has_categorical:
+            if categorical is None:
+                raise RecordInvalid("The graph has categorical inputs, and none were given. Encode them and try again.")
+            feed["categorical"] = categorical[start:end]
+        return cast(Probability, self._session.run(["probability"], feed)[0])
+
+
+def measure_latency_ms(
+    scorer: Scorer, numeric: Numeric, categorical: Categorical, *, requests: int = 1000, warm_up: int = 100
+) -> list[float]:
+    """Milliseconds of each of `requests` single-row requests, in order, after `warm_up` uncounted ones."""
+    singles = [(numeric[row : row + 1], categorical[row : row + 1]) for row in range(min(len(numeric), requests))]
+    for turn in range(warm_up):
+        scorer.score(*singles[turn % len(singles)])
+    samples: list[float] = []
+    for turn in range(requests):
+        single = singles[turn % len(singles)]
+        start = time.perf_counter_ns()
+        scorer.score(*single)
+        samples.append((time.perf_counter_ns() - start) / 1e6)
+    return samples
+
+
+def _options(threads: int, optimized: Path | None) -> Any:
+    options: Any = _runtime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = _runtime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = _LOG_ERRORS_ONLY
+    if optimized is not None:
+        options.optimized_model_filepath = os.fspath(optimized)
+    return options
+
+
+def _session(graph: Path, options: Any) -> Any:
+    try:
+        return _runtime.InferenceSession(os.fspath(graph), options, providers=[PROVIDER])
+    except Exception as error:  # ONNX Runtime's own exception classes have no common base but this one
+        raise RecordInvalid(
+            f"{graph} is no graph that ONNX Runtime can load ({error}). Export the model anew."
+        ) from error

@@ -92,7 +92,7 @@ def require_free_disk(folder: Path, needed_bytes: int) -> None:
 
 
 @contextmanager
-def disk_full_in_a_sentence(path: Path) -> Iterator[None]:
+def disk_full_in_a_sentence(path: Path | str) -> Iterator[None]:
     """Turn 'no space left on device' from any writer into DiskFull."""
     try:
         yield

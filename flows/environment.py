@@ -1,0 +1,66 @@
+"""The one place that reads and sets the process environment: where libraries keep state, and that none phones home."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from sentinel.config import Config
+from sentinel.paths import Paths
+
+# Variables by which each library is told to send nothing.
+NO_TELEMETRY = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "GX_ANALYTICS_ENABLED": "false",
+    "FEAST_USAGE": "False",
+    "DVC_NO_ANALYTICS": "true",
+    "ORT_DISABLE_TELEMETRY": "1",
+}
+
+# What only chatters on the terminal; the run's own log says what matters.
+QUIET = {
+    "PREFECT_LOGGING_LEVEL": "WARNING",
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "sentinel",
+    "PREFECT_CLI_PROMPT": "false",
+    "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+    "TQDM_DISABLE": "1",
+}
+
+
+def library_environment(paths: Paths) -> dict[str, str]:
+    """The variables every process of Sentinel runs with."""
+    return {
+        **NO_TELEMETRY,
+        **QUIET,
+        "PREFECT_HOME": str(paths.prefect_home),
+        "PREFECT_LOCAL_STORAGE_PATH": str(paths.prefect_results),
+    }
+
+
+def prepare_environment(paths: Paths) -> None:
+    """Set what libraries read when they are imported. Telemetry is always off; the rest yields to the user's."""
+    os.environ.update(NO_TELEMETRY)
+    for name, value in library_environment(paths).items():
+        os.environ.setdefault(name, value)
+
+
+def tracking_uri(config: Config, paths: Paths) -> str:
+    """MLflow's server: the usual variable, else the config's, else the embedded SQLite."""
+    named = os.environ.get("MLFLOW_TRACKING_URI") or config.services.mlflow_tracking_uri
+    return named or f"sqlite:///{paths.mlflow_database}"
+
+
+def prefect_api_url(config: Config) -> str | None:
+    """Prefect's server: the usual variable, else the config's; None: an embedded one is started."""
+    return os.environ.get("PREFECT_API_URL") or config.services.prefect_api_url
+
+
+def executable(name: str) -> Path:
+    """A command of the virtual environment this process runs in."""
+    import sys
+
+    return Path(sys.executable).with_name(name)

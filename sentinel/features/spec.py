@@ -1,0 +1,229 @@
+"""The one definition of every stored feature.
+
+From it come the build, the Feast entities, views and services, feature_set.json and the feature-set hash.
+An aggregate holds what became knowable in `(t - window, t]`, as of the key's last knowable event. A mean, a rate,
+a ratio is none of this: the model derives it from these integers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from typing import Any, Literal
+
+from sentinel.config import Column, Columns, Features
+from sentinel.errors import DataContractError
+from sentinel.storage import sha256_json
+
+Kind = Literal["spending", "labels"]
+Statistic = Literal["count", "amount_sum", "amount_sum_of_squares", "amount_max", "label_count", "fraud_count"]
+
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+WEEK = timedelta(days=7)
+MONTH = timedelta(days=30)
+
+_MICROSECOND = timedelta(microseconds=1)
+_SHORT_HASH = 12
+
+# One line adds a window or a statistic: entity, kind, statistics, windows.
+_DEFINITIONS: tuple[tuple[str, Kind, tuple[Statistic, ...], tuple[timedelta, ...]], ...] = (
+    ("customer", "spending", ("count", "amount_sum", "amount_sum_of_squares", "amount_max"), (HOUR, DAY, WEEK, MONTH)),
+    ("customer", "labels", ("label_count", "fraud_count"), (DAY, WEEK, MONTH)),
+    ("merchant", "spending", ("count", "amount_sum"), (DAY, WEEK, MONTH)),
+    ("merchant", "labels", ("label_count", "fraud_count"), (DAY, WEEK, MONTH)),
+)
+
+
+def microseconds(duration: timedelta) -> int:
+    return duration // _MICROSECOND
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """One integer column: `statistic` over the last `window` of one entity's knowable events."""
+
+    entity: str
+    statistic: Statistic
+    window: timedelta
+
+    @property
+    def name(self) -> str:
+        return f"{self.entity}_{self.statistic}_{_window_name(self.window)}"
+
+
+@dataclass(frozen=True)
+class FeatureView:
+    """The aggregates of one entity and kind: a row for each moment at which one of them changed."""
+
+    entity: str
+    kind: Kind
+    aggregates: tuple[Aggregate, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.entity}_{self.kind}"
+
+    @property
+    def key(self) -> str:
+        """The contract column of the entity."""
+        return f"{self.entity}_id"
+
+    @property
+    def ttl(self) -> timedelta:
+        """The longest window: what is older says nothing any more."""
+        return max(aggregate.window for aggregate in self.aggregates)
+
+    @property
+    def known_at(self) -> str:
+        """The row's knowable moment as a stored feature (microseconds since 1970), so that the join hands out its age."""
+        return f"{self.name}_known_at_us"
+
+    @property
+    def age(self) -> str:
+        return f"{self.name}_age_us"
+
+    @property
+    def stored(self) -> tuple[str, ...]:
+        """The columns of a row beside its key and its timestamp, in order."""
+        return (*(aggregate.name for aggregate in self.aggregates), self.known_at)
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """Every view, the declared inputs, and the time rules that all values follow."""
+
+    views: tuple[FeatureView, ...]
+    numeric: tuple[str, ...]
+    categorical: tuple[str, ...]
+    slices: tuple[str, ...]
+    ingestion_lag: timedelta
+    label_delay: timedelta
+    has_recorded_at: bool
+    has_label_available_at: bool
+
+    @cached_property
+    def hash(self) -> str:
+        """Of definitions and time rules; no path, no source column and no slice is part of it."""
+        return sha256_json(
+            {
+                "views": [
+                    {
+                        "name": view.name,
+                        "key": view.key,
+                        "ttl_us": microseconds(view.ttl),
+                        "aggregates": [
+                            [aggregate.statistic, microseconds(aggregate.window)] for aggregate in view.aggregates
+                        ],
+                    }
+                    for view in self.views
+                ],
+                "numeric": self.numeric,
+                "categorical": self.categorical,
+                "ingestion_lag_us": microseconds(self.ingestion_lag),
+                "label_delay_us": None if self.has_label_available_at else microseconds(self.label_delay),
+                "recorded_at": self.has_recorded_at,
+                "label_available_at": self.has_label_available_at,
+            }
+        )
+
+    @property
+    def short_hash(self) -> str:
+        return self.hash[:_SHORT_HASH]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The contract columns of all entities, each once."""
+        return tuple(dict.fromkeys(view.key for view in self.views))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What features.parquet adds to transactions.parquet, in order: aggregates, then ages."""
+        aggregates = (aggregate.name for view in self.views for aggregate in view.aggregates)
+        return (*aggregates, *(view.age for view in self.views))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of feature_set.json."""
+        return {
+            "hash": self.hash,
+            "aggregates": [
+                {
+                    "name": aggregate.name,
+                    "entity": view.entity,
+                    "kind": view.kind,
+                    "statistic": aggregate.statistic,
+                    "window_us": microseconds(aggregate.window),
+                    "view": view.name,
+                }
+                for view in self.views
+                for aggregate in view.aggregates
+            ],
+            "ages": [
+                {"name": view.age, "view": view.name, "entity": view.entity, "kind": view.kind} for view in self.views
+            ],
+            "numeric": list(self.numeric),
+            "categorical": list(self.categorical),
+            "slices": list(self.slices),
+        }
+
+
+def feature_set(columns: Columns, features: Features) -> FeatureSet:
+    """The features of a data set that has these columns, under these time rules."""
+    return FeatureSet(
+        views=tuple(
+            FeatureView(
+                entity, kind, tuple(Aggregate(entity, what, length) for what in statistics for length in windows)
+            )
+            for entity, kind, statistics, windows in _DEFINITIONS
+            if entity != "merchant" or columns.merchant_id is not None
+        ),
+        numeric=_named(columns.numeric, "input"),
+        categorical=_named(columns.categorical, "input"),
+        slices=(*_named(columns.numeric, "slice"), *_named(columns.categorical, "slice")),
+        ingestion_lag=features.ingestion_lag,
+        label_delay=features.label_delay,
+        has_recorded_at=columns.recorded_at is not None,
+        has_label_available_at=columns.label_available_at is not None,
+    )
+
+
+def present_columns(columns: Columns, names: Sequence[str]) -> Columns:
+    """`columns` without the optional ones that a table with these `names` lacks.
+
+    Raises DataContractError for a lacking column that is not optional.
+    """
+    single = {
+        role: column
+        for role in ("merchant_id", "recorded_at", "label_available_at")
+        if (column := getattr(columns, role)) is not None
+    }
+    lacking = {
+        role: column for role, column in (single | columns.numeric | columns.categorical).items() if role not in names
+    }
+    if required := [role for role, column in lacking.items() if not column.optional]:
+        raise DataContractError(
+            f"transactions.parquet lacks the column {', '.join(required)}, which the configuration maps; it has "
+            f"{', '.join(names)}. Ingest the source again with this configuration."
+        )
+    return columns.model_copy(
+        update={
+            **{role: None for role in single if role in lacking},
+            "numeric": {name: column for name, column in columns.numeric.items() if name not in lacking},
+            "categorical": {name: column for name, column in columns.categorical.items() if name not in lacking},
+        }
+    )
+
+
+def _named(declared: dict[str, Column], use: Literal["input", "slice"]) -> tuple[str, ...]:
+    return tuple(name for name, column in declared.items() if column.use == use)
+
+
+def _window_name(window: timedelta) -> str:
+    """`7d`, `36h`, `90m`: the largest unit that divides it."""
+    seconds = window // timedelta(seconds=1)
+    for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds % length == 0:
+            return f"{seconds // length}{unit}"
+    return f"{seconds}s"

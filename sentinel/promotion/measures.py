@@ -1,0 +1,135 @@
+"""One function a gate: the value that its evidence gives, and the sentence that says it.
+
+A function raises when the evidence is missing or is no evidence; its gate then fails.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from sentinel.metrics import expected_calibration_error, pr_auc, roc_auc
+from sentinel.promotion.evidence import CHAMPION, LATENCY, PARITY, TRAINING, VERDICT, Evidence
+
+_LEAST_REQUESTS = 1000  # a p99 of fewer samples is the luck of a handful
+
+
+class UnmeasuredError(Exception):
+    """Why there is no value, in a sentence."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """`value` is None where the gate does not apply."""
+
+    value: float | None
+    sentence: str
+
+
+Measure = Callable[[Evidence], Measured]
+
+
+def failed_expectations(evidence: Evidence) -> Measured:
+    statistics = evidence.read(VERDICT)["statistics"]
+    evaluated, passed = int(statistics["evaluated_expectations"]), int(statistics["successful_expectations"])
+    if evaluated < 1:
+        raise UnmeasuredError("No expectation about the data was evaluated.")
+    return Measured(evaluated - passed, f"{passed} of {evaluated} expectations about the data hold.")
+
+
+def test_pr_auc(evidence: Evidence) -> Measured:
+    value = pr_auc(evidence.labels, evidence.score("serving"))
+    frauds, rows = int(evidence.labels.sum()), len(evidence.labels)
+    return Measured(value, f"pr_auc is {value:.4f} on the {rows:,} test rows, {frauds:,} of them fraud.")
+
+
+def gain_over_logistic(evidence: Evidence) -> Measured:
+    own, other = (pr_auc(evidence.labels, evidence.score(name)) for name in ("serving", "logistic"))
+    return Measured(own - other, f"pr_auc is {own:.4f}, a logistic regression's {other:.4f} on the same rows.")
+
+
+def gain_over_champion(evidence: Evidence) -> Measured:
+    facts = evidence.read(CHAMPION)
+    if facts["version"] is None:
+        return Measured(None, "There is no champion yet.")
+    if facts["problem"]:
+        raise UnmeasuredError(
+            f"Champion {facts['version']} could not be compared fairly: {facts['problem']}. "
+            "Train on newer data that keeps its features."
+        )
+    theirs = evidence.score("champion")
+    fair = np.isfinite(theirs)
+    if int(fair.sum()) != int(facts["rows"]):
+        raise UnmeasuredError(f"The champion has {int(fair.sum())} scores for {facts['rows']} rows.")
+    labels = evidence.labels[fair]
+    own, other = pr_auc(labels, evidence.score("serving")[fair]), pr_auc(labels, theirs[fair])
+    rows = f"the same {len(labels):,} rows"
+    return Measured(own - other, f"pr_auc is {own:.4f}, that of champion {facts['version']} {other:.4f} on {rows}.")
+
+
+def calibration_error(evidence: Evidence) -> Measured:
+    value = expected_calibration_error(evidence.labels, evidence.score("serving"))
+    return Measured(
+        value, f"The probability is {value:.4f} away from the fraud rate of equally scored rows, on average."
+    )
+
+
+def parity(evidence: Evidence) -> Measured:
+    value = float(evidence.read(PARITY)["max_absolute_difference"])
+    return Measured(value, f"The fp32 graph's probabilities differ from torch's by {value:.1e} at most.")
+
+
+def loss_to_fp32(evidence: Evidence) -> Measured:
+    own, other = (pr_auc(evidence.labels, evidence.score(name)) for name in ("serving", "fp32"))
+    return Measured(other - own, f"pr_auc is {own:.4f} for the variant that would serve and {other:.4f} for fp32.")
+
+
+def flips(evidence: Evidence) -> Measured:
+    threshold = float(evidence.read(TRAINING)["threshold"])
+    own, other = evidence.score("serving"), evidence.score("fp32")
+    if not (math.isfinite(threshold) and np.isfinite(own).all() and np.isfinite(other).all()):
+        raise UnmeasuredError("The threshold or a score is no number.")
+    flipped = int(((own >= threshold) != (other >= threshold)).sum())
+    return Measured(
+        flipped / len(own),
+        f"{flipped:,} of {len(own):,} decisions at the threshold {threshold:.4f} differ from those of fp32.",
+    )
+
+
+def latency_p99_ms(evidence: Evidence) -> Measured:
+    found = evidence.read(LATENCY)
+    if "samples_ms" not in found:
+        raise UnmeasuredError(f"The latency was not measured: {found.get('problem', 'no samples were recorded')}.")
+    samples = np.asarray(found["samples_ms"], np.float64)
+    if len(samples) < _LEAST_REQUESTS or not (np.isfinite(samples).all() and (samples > 0).all()):
+        raise UnmeasuredError(f"{len(samples)} latency samples were recorded; {_LEAST_REQUESTS} good ones are needed.")
+    p50, p99 = (float(np.quantile(samples, share, method="higher")) for share in (0.5, 0.99))
+    return Measured(p99, f"99 % of {len(samples):,} single requests took {p99:.3f} ms or less, half {p50:.3f} ms.")
+
+
+def test_metrics(evidence: Evidence) -> dict[str, float]:
+    """The figures of the variant that would serve on the test rows; those that do not exist are left out."""
+    figures: dict[str, Callable[[], float | None]] = {
+        "pr_auc": lambda: pr_auc(evidence.labels, evidence.score("serving")),
+        "roc_auc": lambda: roc_auc(evidence.labels, evidence.score("serving")),
+        "expected_calibration_error": lambda: calibration_error(evidence).value,
+        "latency_p99_ms": lambda: latency_p99_ms(evidence).value,
+        "test_rows": lambda: float(len(evidence.labels)),
+        "test_frauds": lambda: float(evidence.labels.sum()),
+    }
+    found: dict[str, float] = {}
+    for name, figure in figures.items():
+        try:
+            value = figure()
+        except NOT_THERE:
+            continue
+        if value is not None and math.isfinite(value):
+            found[name] = value
+    return found
+
+
+# What reading evidence that is missing, cut short or of another shape raises (Arrow's errors are among these).
+NOT_THERE = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, NotImplementedError, UnmeasuredError)

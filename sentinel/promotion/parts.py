@@ -1,0 +1,43 @@
+"""The feature rows of one part (train, validation, calibration, test), by the times of splits.json."""
+
+# pyarrow carries no types:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeStubs=false
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sentinel.artifacts import Splits
+from sentinel.errors import RecordInvalid
+
+LEARNED_FROM = ("train", "validation", "calibration")  # parts that shaped the model, its stop or its threshold
+
+
+def bounds(splits_file: Path, part: str) -> tuple[datetime, datetime]:
+    """Start (inclusive) and end (exclusive) of a part, UTC. Raises RecordInvalid when the file does not say."""
+    try:
+        times = json.loads(splits_file.read_text())[part]
+        return datetime.fromisoformat(times["start"]), datetime.fromisoformat(times["end"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RecordInvalid(f"{splits_file} does not give the times of the {part} part ({error!r}).") from error
+
+
+def learned_until(splits_file: Path) -> datetime:
+    """The end of the last part that the model of this split learned from."""
+    return max(bounds(splits_file, part)[1] for part in LEARNED_FROM)
+
+
+def rows_of(splits: Splits, part: str, *, home: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """The rows of one part, in the table's order."""
+    start, end = bounds(splits.locate(home) / "splits.json", part)
+    table = home / splits.table
+    kind = pa.timestamp("us", "UTC")
+    within = [("event_timestamp", ">=", pa.scalar(start, kind)), ("event_timestamp", "<", pa.scalar(end, kind))]
+    return pq.read_table(table, columns=list(columns) if columns else None, filters=within)

@@ -1,0 +1,104 @@
+"""The figures by which scores are judged. Every function takes arrays of one length and knows no model.
+
+`labels` is True for fraud; a higher score says more suspicious. All raise ValueError when the figure
+does not exist (no fraud, no genuine row, lengths that differ, a score that is no number).
+"""
+
+# scikit-learn carries no types:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportMissingTypeStubs=false
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+
+
+def pr_auc(labels: ArrayLike, scores: ArrayLike) -> float:
+    """Average precision: the step-wise area under the precision-recall curve."""
+    labels, scores = _checked(labels, scores)
+    return float(cast(float, average_precision_score(labels, scores)))
+
+
+def roc_auc(labels: ArrayLike, scores: ArrayLike) -> float:
+    labels, scores = _checked(labels, scores)
+    return float(cast(float, roc_auc_score(labels, scores)))
+
+
+def recall_at_fpr(labels: ArrayLike, scores: ArrayLike, false_positive_rate: float) -> float:
+    """The largest share of frauds found by a threshold that flags at most this share of genuine rows."""
+    labels, scores = _checked(labels, scores)
+    flagged, found, _ = roc_curve(labels, scores, drop_intermediate=False)
+    return float(found[flagged <= false_positive_rate].max())
+
+
+def threshold_at_fpr(labels: ArrayLike, scores: ArrayLike, false_positive_rate: float) -> float:
+    """The lowest threshold (flag when score >= threshold) within this share of flagged genuine rows.
+
+    When even the highest genuine score is shared by too many rows, the threshold lies just above it.
+    """
+    labels, scores = _checked(labels, scores)
+    genuine = np.sort(scores[~labels])[::-1]
+    allowed = int(false_positive_rate * len(genuine))
+    if allowed >= len(genuine):
+        return float(scores.min())
+    above = scores[scores > genuine[allowed]]  # genuine[allowed] is the first that may not be flagged
+    return float(above.min()) if len(above) else float(np.nextafter(genuine[allowed], np.inf))
+
+
+def expected_calibration_error(labels: ArrayLike, scores: ArrayLike, bins: int = 20) -> float:
+    """Mean distance of probability and fraud rate over bins of equally many rows, in order of the score."""
+    labels, scores = _checked(labels, scores)
+    order = np.argsort(scores, kind="stable")
+    parts = np.array_split(order, min(bins, len(order)))
+    gaps = [abs(float(scores[part].mean()) - float(labels[part].mean())) * len(part) for part in parts]
+    return sum(gaps) / len(order)
+
+
+def card_precision_at_k(labels: ArrayLike, scores: ArrayLike, days: ArrayLike, customers: ArrayLike, k: int) -> float:
+    """Mean over days of the share of compromised customers among the day's `k` highest-scored ones.
+
+    A day's rows are grouped by customer (largest score, largest label). A customer that was found
+    compromised is left out on later days. A day with fewer than `k` customers still divides by `k`.
+    """
+    labels, scores = _checked(labels, scores)
+    days, customers = np.asarray(days), np.asarray(customers)
+    if not len(days) == len(customers) == len(labels):
+        raise ValueError(f"{len(labels)} labels, {len(days)} days and {len(customers)} customers: lengths differ")
+    if k < 1:
+        raise ValueError(f"k is {k}; it must be at least 1")
+    names, codes = np.unique(customers, return_inverse=True)
+    found = np.zeros(len(names), bool)
+    precisions: list[float] = []
+    for day in np.unique(days):
+        rows = np.flatnonzero((days == day) & ~found[codes])
+        alerts, compromised = _alerts(labels[rows], scores[rows], codes[rows], k)
+        precisions.append(float(compromised.sum()) / k)
+        found[alerts[compromised]] = True
+    return float(np.mean(precisions))
+
+
+def _alerts(
+    labels: NDArray[np.bool_], scores: NDArray[np.float64], codes: NDArray[np.int64], k: int
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The k customers of the highest scores, and whether each has a fraud that day; ties by customer."""
+    present, position = np.unique(codes, return_inverse=True)
+    score = np.full(len(present), -np.inf)
+    np.maximum.at(score, position, scores)
+    compromised = np.zeros(len(present), bool)
+    np.logical_or.at(compromised, position, labels)
+    top = np.argsort(-score, kind="stable")[:k]
+    return present[top], compromised[top]
+
+
+def _checked(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    truth, score = np.asarray(labels, bool), np.asarray(scores, np.float64)
+    if truth.ndim != 1 or truth.shape != score.shape:
+        raise ValueError(f"labels {truth.shape} and scores {score.shape} must be two lists of one length")
+    if not np.isfinite(score).all():
+        raise ValueError(f"{int((~np.isfinite(score)).sum())} of {len(score)} scores are not finite")
+    if not truth.any() or truth.all():
+        raise ValueError(f"{int(truth.sum())} of {len(truth)} rows are fraud: both classes are needed")
+    return truth, score

@@ -1,0 +1,118 @@
+"""Piecewise-linear encoding of the derived features (Gorishniy et al., 2022), missing values and categories.
+
+A feature with edges e0 < e1 < .. becomes one value a bin: 1 left of x, 0 right of x, a fraction where x lies.
+Decision trees choose the edges, so that bins are narrow where the fraud rate changes. Whatever comes in,
+what goes out lies in [0, 1]: an extreme value can do no more than the largest one in training.
+"""
+
+# torch and scikit-learn type many of their functions loosely:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportMissingTypeStubs=false
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.tree import DecisionTreeClassifier
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sentinel.model.inputs import ModelInputs
+
+LEAST_ROWS_IN_BIN = 64
+LEAF = -1  # the child that a leaf of a scikit-learn tree has
+LEAST_WIDTH = 1e-4  # of a bin: a narrower one would turn float32's last bits into a different answer
+LEAST_GAIN = 1e-5  # of impurity; a split that gains less is noise
+
+
+@dataclass(frozen=True)
+class EncodingSize:
+    """What fixes the shapes of the encoding's buffers."""
+
+    bins: int  # over all features
+    missing: int  # indicators
+
+
+class Encoding(nn.Module):
+    """derived float32 [N, D], codes int64 [N, C] -> float32 [N, width]."""
+
+    feature: Tensor  # [bins] which derived feature a bin belongs to
+    slope: Tensor  # [bins] 1 / bin width
+    left: Tensor  # [bins] left edge
+    missing: Tensor  # [missing] features that have an indicator of their own
+
+    def __init__(self, size: EncodingSize, inputs: ModelInputs) -> None:
+        super().__init__()
+        self.size = size
+        self.codes = [vocabulary.codes for vocabulary in inputs.categorical]
+        self.width = size.bins + size.missing + sum(self.codes)
+        self.register_buffer("feature", torch.zeros(size.bins, dtype=torch.int64))
+        self.register_buffer("slope", torch.zeros(size.bins))
+        self.register_buffer("left", torch.zeros(size.bins))
+        self.register_buffer("missing", torch.zeros(size.missing, dtype=torch.int64))
+
+    def forward(self, derived: Tensor, categorical: Tensor | None = None) -> Tensor:
+        unknown = derived.isnan()
+        known = torch.where(unknown, 0.0, derived)
+        piece = ((known.index_select(1, self.feature) - self.left) * self.slope).clamp(0, 1)
+        present = torch.where(unknown, 0.0, 1.0)
+        parts = [piece * present.index_select(1, self.feature), 1 - present.index_select(1, self.missing)]
+        if categorical is not None:
+            for position, codes in enumerate(self.codes):
+                # A code beyond the vocabulary cannot come from ModelInputs.encode; it counts as the last value.
+                code = categorical[:, position].clamp(0, codes - 1)
+                parts.append(functional.one_hot(code, codes).float())
+        return torch.cat(parts, dim=1)
+
+    @classmethod
+    def fit(cls, derived: Tensor, labels: Tensor, inputs: ModelInputs, bins: int) -> Encoding:
+        """Edges and indicators from training rows: derived [N, D], labels bool [N]."""
+        edges = [feature_edges(derived[:, feature], labels, bins) for feature in range(derived.shape[1])]
+        missing = distinct_patterns(derived.isnan())
+        encoding = cls(EncodingSize(sum(max(len(edge) - 1, 0) for edge in edges), len(missing)), inputs)
+        feature = [torch.full((len(edge) - 1,), position) for position, edge in enumerate(edges) if len(edge) > 1]
+        width = torch.cat([edge[1:] - edge[:-1] for edge in edges])
+        left = torch.cat([edge[:-1] for edge in edges])
+        encoding.feature.copy_(torch.cat(feature))
+        encoding.slope.copy_(1 / width)
+        encoding.left.copy_(left)
+        encoding.missing.copy_(torch.tensor(missing, dtype=torch.int64))
+        return encoding
+
+
+def feature_edges(values: Tensor, labels: Tensor, bins: int) -> Tensor:
+    """float64 edges, ascending: a tree's thresholds between the extremes; none for less than two known values."""
+    known = values.isfinite()
+    values, labels = values[known].double(), labels[known]
+    if len(values) < 2 or float(values.max() - values.min()) < LEAST_WIDTH:
+        return torch.zeros(0, dtype=torch.float64)
+    tree = DecisionTreeClassifier(
+        max_leaf_nodes=bins,
+        min_samples_leaf=max(1, min(LEAST_ROWS_IN_BIN, len(values) // 8)),
+        min_impurity_decrease=LEAST_GAIN,
+        random_state=0,
+    )
+    tree.fit(values.numpy()[:, None], labels.numpy())
+    splits: NDArray[np.float64] = tree.tree_.threshold[tree.tree_.children_left != LEAF]
+    return _spaced(torch.cat([values.min()[None], torch.from_numpy(np.sort(splits)), values.max()[None]]))
+
+
+def _spaced(edges: Tensor) -> Tensor:
+    """Without the edges that come too soon after the one before them."""
+    kept = [float(edges[0])]
+    for edge in map(float, edges[1:]):
+        if edge - kept[-1] >= LEAST_WIDTH * max(1.0, abs(edge)):
+            kept.append(edge)
+    return torch.tensor(kept, dtype=torch.float64)
+
+
+def distinct_patterns(missing: Tensor) -> list[int]:
+    """The first feature of each pattern of missing values [N, D] that is neither empty nor a repetition."""
+    seen: dict[bytes, int] = {}
+    for feature in range(missing.shape[1]):
+        column = missing[:, feature]
+        if bool(column.any()):
+            seen.setdefault(column.numpy().tobytes(), feature)
+    return sorted(seen.values())

@@ -1,0 +1,107 @@
+"""`sentinel run`: the main job with live progress and a summary."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from flows.cli.console import ConfigOption, JsonOption, Session, answers, open_session, remarks
+from flows.embedded_server import EmbeddedServer
+from flows.environment import prefect_api_url, tracking_uri
+from sentinel.errors import GateFailed
+
+DataVersionOption = Annotated[
+    str | None, typer.Option("--data-version", help="Train on the data that this git revision's pointer pins.")
+]
+_COLOURS = {"passed": "green", "failed": "bold red", "not_applicable": "dim", "promoted": "green", "rejected": "bold red"}
+
+
+def run(config: ConfigOption = None, data_version: DataVersionOption = None, as_json: JsonOption = False) -> None:
+    """Run the main job: data to a promoted model, or a reasoned refusal."""
+    session = open_session(config, as_json)
+    with prefect_api(session):
+        # imported late: Prefect reads its environment when it is imported
+        from flows.cli.stages import shown_stages
+        from flows.train_to_deploy import train_to_deploy
+
+        with shown_stages():
+            result = train_to_deploy(str(session.config.file.resolve()), data_version)
+    if as_json:
+        session.answer(result)
+    else:
+        _show(session, result)
+    if result["decision"]["outcome"] == "rejected":
+        raise typer.Exit(GateFailed.exit_code)
+
+
+@contextmanager
+def prefect_api(session: Session) -> Iterator[None]:
+    """Prefect's API for the block: the named server, or an embedded one that ends with it."""
+    if url := prefect_api_url(session.config):
+        os.environ["PREFECT_API_URL"] = url
+        yield
+        return
+    server = EmbeddedServer(session.paths.prefect_home, session.paths.logs / "prefect-server.log")
+    server.launch()
+    os.environ["PREFECT_API_URL"] = server.api_url
+    try:
+        import flows.train_to_deploy  # noqa: F401  while the server starts on the other core
+
+        server.wait()
+        yield
+    finally:
+        server.stop()
+
+
+def _show(session: Session, result: dict[str, Any]) -> None:
+    """The summary a person reads at a glance, and what to do next."""
+    gates = Table(box=None, pad_edge=False, header_style="dim")
+    for column, justify in (("gate", "left"), ("outcome", "left"), ("value", "right"), ("threshold", "right")):
+        gates.add_column(column, justify=justify)
+    for gate in result["gates"]:
+        colour = _COLOURS.get(gate["outcome"], "")
+        outcome = gate["outcome"].replace("_", " ")
+        gates.add_row(gate["name"], f"[{colour}]{outcome}[/]", _number(gate["value"]), _number(gate["threshold"]))
+    answers.print()
+    answers.print(
+        f"[bold]data[/]      version {result['data_version']}: {result['rows']:,} rows, {result['frauds']:,} frauds"
+    )
+    answers.print(gates)
+    decision = result["decision"]
+    colour = _COLOURS.get(decision["outcome"], "yellow")
+    aliases = ", ".join(result["aliases"]) or "none"
+    answers.print(f"[bold]decision[/]  [{colour}]{decision['outcome']}[/]: {decision['reason']}")
+    answers.print(f"[bold]version[/]   {session.config.name} version {result['version']}, alias {aliases}")
+    answers.print(f"[bold]{result['sentence']}[/]" if result["nothing_new"] else "")
+    for what, command in _next_commands(session, result):
+        answers.print(f"[dim]{what:<10}[/]{command}", soft_wrap=True)
+
+
+def _number(value: Any) -> str:
+    return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _next_commands(session: Session, result: dict[str, Any]) -> list[tuple[str, str]]:
+    here = Path.cwd()
+    bin_folder = _from_here(session.paths.root / ".venv" / "bin", here)
+    report = _from_here(session.paths.home / result["release_path"] / "report.html", here)
+    uri = tracking_uri(session.config, session.paths)
+    mlflow = uri if uri.startswith("http") else f"{bin_folder}/mlflow server --backend-store-uri {uri} --port 5000"
+    named = prefect_api_url(session.config) if not _is_embedded(session) else None
+    home = _from_here(session.paths.prefect_home, here)
+    prefect = named or f"PREFECT_HOME={home} {bin_folder}/prefect server start"
+    return [("report", f"xdg-open {report}"), ("MLflow UI", mlflow), ("Prefect UI", prefect)]
+
+
+def _is_embedded(session: Session) -> bool:
+    return session.config.services.prefect_api_url is None
+
+
+def _from_here(path: Path, here: Path) -> str:
+    return os.path.relpath(path, here)

@@ -1,0 +1,68 @@
+"""What a run ends with: the registered version as a document, and a sentence."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sentinel.artifacts import Decision, RawData
+from tasks.run import Run
+
+
+@dataclass(frozen=True)
+class RunResult:
+    run_id: str
+    name: str
+    document: dict[str, Any]  # what `sentinel models show --json` prints
+    rows: int
+    frauds: int
+    data_version: str
+    decision: Decision
+    stages: list[dict[str, Any]]
+
+    @property
+    def is_nothing_new(self) -> bool:
+        """Whether every stage stood already; the pull is a check and always runs."""
+        return all(stage["cached"] for stage in self.stages if stage["name"] != RawData.stage)
+
+    @property
+    def state_name(self) -> str:
+        return "Nothing new" if self.is_nothing_new else self.decision.outcome.capitalize()
+
+    @property
+    def sentence(self) -> str:
+        version = f"{self.name} version {self.decision.version}"
+        if self.is_nothing_new:
+            aliases = ", ".join(self.document["aliases"]) or "no alias"
+            return f"Nothing new: data, code, configuration and champion are as before; {version} stands ({aliases})."
+        return f"{version} {self.decision.outcome}: {self.decision.reason}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The document for machines: that of the version, and what this run did."""
+        return {
+            **self.document,
+            "run": self.run_id,
+            "rows": self.rows,
+            "frauds": self.frauds,
+            "data_version": self.data_version,
+            "sentence": self.sentence,
+            "nothing_new": self.is_nothing_new,
+            "stages": self.stages,
+        }
+
+
+def read_result(run: Run, raw: RawData, decision: Decision) -> RunResult:
+    """Read the version back from the registry, which alone knows what its aliases are now."""
+    from sentinel.promotion.registry import Registry
+
+    registry = Registry(run.tracking_uri, run.config.name, run.paths)
+    return RunResult(
+        run_id=run.id,
+        name=run.config.name,
+        document=registry.show(decision.version),
+        rows=raw.rows,
+        frauds=raw.frauds,
+        data_version=raw.version,
+        decision=decision,
+        stages=[asdict(record) for record in run.stages],
+    )

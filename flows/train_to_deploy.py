@@ -1,0 +1,80 @@
+"""The main job: raw transactions to a fraud model in production, or a reasoned refusal."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import uuid4
+
+from prefect import flow
+from prefect.runtime import flow_run
+from prefect.states import Completed, State
+from pydantic import Field
+
+import tasks
+from flows.environment import tracking_uri
+from flows.exclusive import one_run_at_a_time
+from flows.logs import logged_run
+from flows.result import RunResult, read_result
+from sentinel.config import load_config
+from sentinel.paths import find_paths
+from sentinel.storage import sha256_file
+from tasks.run import Run, installed_lock, read_code
+
+ConfigParameter = Annotated[
+    str, Field(title="Configuration", description="TOML file of the data set, from the project's folder", min_length=6)
+]
+VersionParameter = Annotated[
+    str | None,
+    Field(title="Data version", description="Git revision whose data pointer is used; empty: the work tree's"),
+]
+
+
+@flow(name="train-to-deploy", flow_run_name="{config}", validate_parameters=True)
+def train_to_deploy(config: ConfigParameter = "configs/default.toml", data_version: VersionParameter = None) -> State[Any]:
+    """Pull, validate, build features, train, export, judge and, when every gate passes, promote."""
+    run = open_run(config, data_version)
+    with logged_run(run.id, run.paths.logs), one_run_at_a_time(run.paths.lock(run.config.name), run.id, _starter()):
+        result = make_champion(run)
+    return Completed(message=result.sentence, name=result.state_name, data=result.as_dict())
+
+
+def make_champion(run: Run) -> RunResult:
+    """The table of contents."""
+    raw = tasks.pull(run)
+    validated = tasks.validate(run, raw)
+    table = tasks.features(run, validated)
+    splits = tasks.split(run, table)
+    trained = tasks.train(run, raw, table, splits)
+    onnx = tasks.export(run, trained, table, splits)
+    candidates = tasks.quantize(run, onnx, trained, table, splits)
+    opponent = tasks.find_opponent(run, candidates)
+    report = tasks.gate(run, validated, trained, onnx, candidates, splits, opponent)
+    release = tasks.package(run, report, candidates, onnx, trained, table, splits, raw)
+    version = tasks.register(run, release)
+    decision = tasks.promote(run, report, release, version)
+    return read_result(run, version, decision)
+
+
+def open_run(config: str, data_version: str | None) -> Run:
+    """Check everything a run needs to know about itself before it starts."""
+    paths = find_paths(Path.cwd(), os.environ)
+    checked = load_config(paths.root / config)
+    lock = installed_lock(paths.root)
+    return Run(
+        id=f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:6]}",
+        config=checked,
+        paths=paths,
+        tracking_uri=tracking_uri(checked, paths),
+        lock=lock,
+        lock_sha256=sha256_file(lock),
+        code=read_code(paths.root),
+        data_version=data_version,
+    )
+
+
+def _starter() -> str:
+    """Who started this run, in words for the one who has to wait."""
+    return "a Prefect deployment" if flow_run.get_deployment_id() else "the command line"

@@ -1,0 +1,60 @@
+"""One run of the flow: what it works on, under which identity, and what its stages did."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sentinel.config import Config
+from sentinel.paths import Paths
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    name: str
+    seconds: float
+    cached: bool
+
+
+@dataclass(frozen=True)
+class Code:
+    """Which code ran: the git commit, and whether the work tree was that commit."""
+
+    commit: str
+    is_clean: bool
+
+
+@dataclass(frozen=True)
+class Run:
+    id: str
+    config: Config
+    paths: Paths
+    tracking_uri: str
+    lock: Path  # the lock file of what is installed
+    lock_sha256: str
+    code: Code
+    data_version: str | None = None  # a git revision whose pointer is used; None: the work tree's
+    stages: list[StageRecord] = field(default_factory=list[StageRecord])
+
+
+def read_code(root: Path) -> Code:
+    """Ask git; outside a repository the commit is 'none' and the tree counts as not clean."""
+
+    def git(*words: str) -> str | None:
+        done = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=False)
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit = git("rev-parse", "HEAD")
+    return Code(commit or "none", is_clean=commit is not None and git("status", "--porcelain") == "")
+
+
+def installed_lock(root: Path) -> Path:
+    """The lock that this environment was installed from: gpu where onnxruntime-gpu is."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        version("onnxruntime-gpu")
+        return root / "requirements" / "gpu.lock"
+    except PackageNotFoundError:
+        return root / "requirements" / "cpu.lock"

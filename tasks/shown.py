@@ -1,0 +1,53 @@
+"""What a person sees of a run in Prefect's UI."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+from prefect.artifacts import create_image_artifact, create_link_artifact, create_markdown_artifact, create_table_artifact
+
+from sentinel.errors import ValidationFailed
+from tasks.run import Run
+
+
+def show_failed_expectations(failure: ValidationFailed) -> None:
+    """A table of the failed expectations with counts and sample rows."""
+    from sentinel.data.validation import FailedExpectation
+
+    failures: tuple[FailedExpectation, ...] = getattr(failure, "failures", ())
+    rows = [
+        {
+            "expectation": failed.name,
+            "column": failed.column or "",
+            "what is wrong": failed.sentence,
+            "rows": str(failed.unexpected_count),
+            "samples": "; ".join(str(sample) for sample in failed.samples),
+        }
+        for failed in failures
+    ]
+    create_table_artifact(rows, key="failed-expectations", description=str(failure))
+
+
+def show_gates(gates: list[dict[str, Any]]) -> None:
+    columns = ("name", "outcome", "value", "threshold", "sentence")
+    rows = [{column: str(gate.get(column, "")) for column in columns} for gate in gates]
+    create_table_artifact(rows, key="gates", description="Every gate of the candidate, with value and threshold")
+
+
+def show_picture(picture: Path, key: str, description: str) -> None:
+    encoded = base64.b64encode(picture.read_bytes()).decode()
+    create_image_artifact(f"data:image/png;base64,{encoded}", key=key, description=description)
+
+
+def show_version(run: Run, version: str, outcome: str, reason: str, report: Path) -> None:
+    """A link to the version in MLflow where a server is named, and a few lines in any case."""
+    name = run.config.name
+    if run.tracking_uri.startswith("http"):
+        create_link_artifact(
+            f"{run.tracking_uri.rstrip('/')}/#/models/{name}/versions/{version}",
+            key="mlflow-version", link_text=f"{name} version {version} in MLflow",
+        )  # fmt: skip
+    lines = (f"# {name} version {version}: {outcome}", reason, f"Report: `{report}`", f"MLflow: `{run.tracking_uri}`")
+    create_markdown_artifact("\n\n".join(lines), key="version", description=f"{name} version {version}: {outcome}")

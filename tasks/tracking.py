@@ -1,0 +1,124 @@
+"""What a run leaves in MLflow. The server and the run are arguments: nothing here is global."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+from pydantic import BaseModel
+
+from sentinel.artifacts import FeatureTable, RawData
+from sentinel.errors import ServiceUnavailable
+from sentinel.paths import Paths
+from tasks.run import Run
+
+LIBRARIES = ("torch", "numpy", "pandas", "pyarrow", "duckdb", "feast", "great-expectations", "mlflow", "onnx", "prefect")
+
+
+def tracking_client(uri: str, paths: Paths) -> MlflowClient:
+    """A client of the server at `uri`. Raises ServiceUnavailable when a named server does not answer."""
+    if uri.startswith("sqlite:"):
+        paths.mlflow_database.parent.mkdir(parents=True, exist_ok=True)
+    client = MlflowClient(uri)
+    try:
+        client.search_experiments(max_results=1)
+    except MlflowException as error:
+        raise ServiceUnavailable(
+            f"The MLflow server {uri} does not answer: {str(error).splitlines()[0]} "
+            "Start it, or mend MLFLOW_TRACKING_URI or services.mlflow_tracking_uri in the configuration."
+        ) from error
+    return client
+
+
+def start_training_run(run: Run, raw: RawData, table: FeatureTable) -> str:
+    """Begin an MLflow run for one training and write down what it is made of; returns the run's id."""
+    client = tracking_client(run.tracking_uri, run.paths)
+    experiment = _experiment(client, run)
+    _end_abandoned_runs(client, experiment)
+    mlflow_run = client.create_run(experiment, run_name=run.id, tags={"mlflow.source.git.commit": run.code.commit})
+    tags = {
+        "sentinel.run": run.id,
+        "git_commit": run.code.commit,
+        "git_is_clean": str(run.code.is_clean).lower(),
+        "data_version": raw.version,
+        "data_digest": raw.transactions_sha256,
+        "feature_set_hash": table.feature_set_hash,
+        "lock_sha256": run.lock_sha256,
+    }
+    params = {**_flat({"training": run.config.training, "splits": run.config.splits}), "rows": str(raw.rows)}
+    params |= {f"version.{library}": version(library) for library in LIBRARIES}
+    client.log_batch(
+        mlflow_run.info.run_id,
+        params=[Param(name, value) for name, value in params.items()],
+        tags=[RunTag(name, value) for name, value in tags.items()],
+    )
+    return str(mlflow_run.info.run_id)
+
+
+@contextmanager
+def tracked_training(run: Run, run_id: str) -> Iterator[None]:
+    """Sample system metrics during the block, and end the MLflow run as it ended: FINISHED or FAILED."""
+    client = tracking_client(run.tracking_uri, run.paths)
+    monitor = SystemMetricsMonitor(run_id, sampling_interval=5, tracking_uri=run.tracking_uri)
+    monitor.start()
+    status = "FAILED"
+    try:
+        yield
+        status = "FINISHED"
+    finally:
+        monitor.finish()
+        client.set_terminated(run_id, status)
+
+
+class EpochMetrics:
+    """Collects the metrics of a training and writes them in few calls."""
+
+    def __init__(self, run: Run, run_id: str) -> None:
+        self._client = tracking_client(run.tracking_uri, run.paths)
+        self._run_id = run_id
+
+    def __call__(self, name: str, value: float, step: int) -> None:
+        self._client.log_metric(self._run_id, name, value, step=step)
+
+
+def log_metrics(run: Run, run_id: str, metrics: Mapping[str, float]) -> None:
+    now = int(time.time() * 1000)
+    entries = [Metric(name, value, now, 0) for name, value in metrics.items()]
+    tracking_client(run.tracking_uri, run.paths).log_batch(run_id, metrics=entries)
+
+
+def log_files(run: Run, run_id: str, files: list[Path], folder: str) -> None:
+    client = tracking_client(run.tracking_uri, run.paths)
+    for file in files:
+        client.log_artifact(run_id, str(file), folder)
+
+
+def _experiment(client: MlflowClient, run: Run) -> str:
+    existing = client.get_experiment_by_name(run.config.name)
+    if existing is not None:
+        return str(existing.experiment_id)
+    # a server keeps artifacts where it was told to; the embedded database has no such word
+    embedded = run.tracking_uri.startswith("sqlite:")
+    location = (run.paths.mlflow_artifacts / run.config.name).as_uri() if embedded else None
+    return str(client.create_experiment(run.config.name, artifact_location=location))
+
+
+def _end_abandoned_runs(client: MlflowClient, experiment: str) -> None:
+    """One run at a time per name: whatever still says RUNNING was killed."""
+    for abandoned in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
+        client.set_terminated(abandoned.info.run_id, "KILLED")
+
+
+def _flat(sections: Mapping[str, BaseModel]) -> dict[str, str]:
+    return {
+        f"{section}.{key}": str(value)
+        for section, model in sections.items()
+        for key, value in model.model_dump(mode="json").items()
+    }

@@ -1,0 +1,61 @@
+# run · test · lint · bench · lock, each sets up what it needs. A new machine needs Python 3.11, git and make.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+PYTHON ?= python3.11
+# the GPU lock where an NVIDIA GPU answers
+KIND := $(shell nvidia-smi -L 2>/dev/null | grep -q GPU && echo gpu || echo cpu)
+LOCK := requirements/$(KIND).lock
+READY := .venv/.installed-$(KIND)
+# torch for CPUs is no package of the ordinary index: from a folder of wheels, or PyTorch's own index
+TORCH := $(if $(filter gpu,$(KIND)),,$(if $(PIP_FIND_LINKS),--find-links "$(PIP_FIND_LINKS)",--torch-backend cpu))
+
+.PHONY: help setup run test lint bench lock lock-check debian-packages
+
+help:
+	@echo "make run         set everything up, run the main job on the embedded data, show the result"
+	@echo "make test        set everything up, check style, types, import rules and locks, run every test"
+	@echo "make lint        style, types and import rules alone"
+	@echo "make bench       every benchmark, a result file each in .sentinel/benchmarks"
+	@echo "make lock        compile requirements/*.lock from pyproject.toml"
+	@echo "make lock-check  check that the locks pin and hash everything"
+
+setup: $(READY)
+
+$(READY): $(LOCK) requirements/bootstrap.lock pyproject.toml
+	@echo "Setting up .venv from $(LOCK), every file checked by its hash ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install -qqq --no-input --require-hashes -r requirements/bootstrap.lock 2>&1
+	@$(BIN)/uv pip sync --quiet --require-hashes $(TORCH) --python $(BIN)/python $(LOCK)
+	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --offline --python $(BIN)/python --editable .
+	@rm -f .venv/.installed-* && touch $@
+
+run: setup
+	@$(BIN)/sentinel run
+
+debian-packages:
+	@tests/install_debian_packages.sh
+
+test: setup debian-packages lint lock-check
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/pyright
+	@$(BIN)/lint-imports
+
+bench: setup
+	@mkdir -p .sentinel/benchmarks
+	@for file in benchmarks/[a-z]*.py; do \
+	  name=$$(basename $$file .py); \
+	  if grep -q __main__ $$file; then $(BIN)/python -m benchmarks.$$name --json .sentinel/benchmarks/$$name.json; fi; \
+	done
+
+lock: setup
+	@UV=$(BIN)/uv requirements/compile.sh
+
+lock-check: setup
+	@$(BIN)/python requirements/check.py

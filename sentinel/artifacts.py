@@ -5,6 +5,7 @@ An artifact says where (relative to the home folder), with which digest, and a f
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,9 +13,10 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from sentinel.errors import DataDamaged
-from sentinel.storage import sha256_path
+from sentinel.storage import listing, sha256_file, sha256_path
 
 _CONFIG = ConfigDict(extra="forbid")
+MANIFEST = "manifest.json"  # of a release: the sha256 and bytes of every other file
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
@@ -119,8 +121,19 @@ class GateReport(Artifact):
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class Release(Artifact):
-    """`path`: the immutable folder; `sha256` is its name and that of its manifest."""
+class OfRelease(Artifact):
+    """`path`: the immutable folder of a release; `sha256` is its name and that of its manifest."""
+
+    def holds(self, home: Path) -> bool:
+        folder = home / self.path
+        if not (folder / MANIFEST).is_file() or sha256_file(folder / MANIFEST) != self.sha256:
+            return False
+        files = json.loads((folder / MANIFEST).read_text())["files"]
+        return listing(folder) == {name: kept["sha256"] for name, kept in files.items()} | {MANIFEST: self.sha256}
+
+
+@dataclass(frozen=True, kw_only=True, config=_CONFIG)
+class Release(OfRelease):
 
     stage: ClassVar[str] = "package"
     run_id: str
@@ -129,7 +142,7 @@ class Release(Artifact):
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class RegisteredVersion(Artifact):
+class RegisteredVersion(OfRelease):
     """`path` and `sha256`: those of the release that was registered."""
 
     stage: ClassVar[str] = "register"
@@ -139,7 +152,7 @@ class RegisteredVersion(Artifact):
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class Decision(Artifact):
+class Decision(OfRelease):
     """`path` and `sha256`: those of the release decided upon."""
 
     stage: ClassVar[str] = "promote"

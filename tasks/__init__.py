@@ -1,0 +1,18 @@
+"""HOW each step is run: one thin Prefect task a stage. WHAT runs, in which order, stands in flows/."""
+
+from tasks.export import export
+from tasks.features import features
+from tasks.gate import find_opponent, gate
+from tasks.package import package
+from tasks.promote import promote
+from tasks.pull import pull
+from tasks.quantize import quantize
+from tasks.register import register
+from tasks.split import split
+from tasks.train import train
+from tasks.validate import validate
+
+__all__ = [
+    "export", "features", "find_opponent", "gate", "package", "promote",
+    "pull", "quantize", "register", "split", "train", "validate",
+]  # fmt: skip

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
@@ -149,7 +149,9 @@ def _is_worth_a_retry(task: Any, run: TaskRun, state: State[Any]) -> bool:
 def _describe(value: Any) -> Any:
     if isinstance(value, Artifact):
         return {"artifact": value.stage, **asdict(value)}
-    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
 @functools.cache

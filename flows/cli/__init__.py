@@ -17,9 +17,13 @@ EXIT_INTERRUPTED = 130
 
 def build_app() -> typer.Typer:
     from flows.cli import data
+    from flows.cli.deploy import deploy
+    from flows.cli.run import run
 
     app = new_group("Raw card transactions to a fraud model in production, with evidence for every step.")
+    app.command(epilog="Example: sentinel run --config configs/handbook.toml")(run)
     app.add_typer(data.app, name="data")
+    app.command(epilog="Example: PREFECT_API_URL=http://127.0.0.1:4200/api sentinel deploy")(deploy)
     return app
 
 

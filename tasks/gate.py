@@ -1,0 +1,44 @@
+"""Stage gate: every check of the candidate, against the champion where there is one."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from sentinel.artifacts import Candidates, GateReport, OnnxModel, Splits, TrainedModel, ValidatedData
+from tasks.run import Run
+from tasks.shown import show_gates
+from tasks.stage import Work, stage
+
+if TYPE_CHECKING:
+    from sentinel.promotion.opponent import Champion
+
+
+def find_opponent(run: Run, candidates: Candidates) -> Champion | None:
+    """The champion to beat; for the champion itself, whom it was judged against then, so that its verdict stands."""
+    from sentinel.promotion.registry import Registry
+
+    return Registry(run.tracking_uri, run.config.name, run.paths).standing_opponent(candidates.model_sha256)
+
+
+@stage(
+    code=("sentinel/promotion", "sentinel/metrics.py", "sentinel/scoring.py", "sentinel/model/inputs.py"),
+    settings=lambda run: [run.config.gates],
+    timeout=timedelta(hours=1),
+)
+def gate(
+    work: Work, validated: ValidatedData, splits: Splits, trained: TrainedModel, onnx: OnnxModel,
+    candidates: Candidates, champion: Champion | None,
+) -> GateReport:  # fmt: skip
+    from sentinel.promotion.gates import judge
+    from tasks.tracking import log_files
+
+    run = work.run
+    report = judge(
+        validated, splits, trained, onnx, candidates, champion, run.config.gates,
+        home=run.paths.home, out=work.out, progress=work.progress,
+    )  # fmt: skip
+    show_gates(json.loads((work.out / "gates.json").read_text())["gates"])
+    log_files(run, report.run_id, [work.out / "gates.json"], "gates")
+    return report

@@ -1,0 +1,33 @@
+"""Stage train: one MLflow run a training, with everything that made the model."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sentinel.artifacts import FeatureTable, RawData, Splits, TrainedModel
+from tasks.shown import show_picture
+from tasks.stage import Work, stage
+
+
+@stage(
+    code=("sentinel/training", "sentinel/model", "sentinel/metrics.py", "tasks/tracking.py"),
+    settings=lambda run: [run.config.training, run.config.gates.false_positive_rate, run.tracking_uri],
+    timeout=timedelta(hours=12),
+)
+def train(work: Work, raw: RawData, table: FeatureTable, splits: Splits) -> TrainedModel:
+    from sentinel.training.stage import fit
+    from tasks.tracking import EpochMetrics, log_files, log_metrics, start_training_run, tracked_training
+
+    run, config = work.run, work.run.config
+    run_id = start_training_run(run, raw, table)
+    with tracked_training(run, run_id):
+        trained = fit(
+            table, splits, config.training, false_positive_rate=config.gates.false_positive_rate, run_id=run_id,
+            home=run.paths.home, out=work.out, progress=work.progress, log_metric=EpochMetrics(run, run_id),
+        )  # fmt: skip
+        pictures = sorted((work.out / "pictures").glob("*.png"))
+        log_metrics(run, run_id, trained.metrics)
+        log_files(run, run_id, pictures, "pictures")
+        log_files(run, run_id, [work.out / "training.json"], "training")
+    show_picture(work.out / "pictures" / "precision_recall.png", "precision-recall", "Precision and recall on test")
+    return trained

@@ -134,7 +134,6 @@ class OfRelease(Artifact):
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
 class Release(OfRelease):
-
     stage: ClassVar[str] = "package"
     run_id: str
     passed: bool

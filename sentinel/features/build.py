@@ -11,11 +11,12 @@ moment become one row. All arithmetic is on integers, so that neither the order 
 
 from __future__ import annotations
 
+import math
+import shutil
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import ibis
-import ibis.expr.types as ir
 
 from sentinel.features.spec import Aggregate, FeatureSet, FeatureView, Statistic, microseconds
 from sentinel.progress import Progress, silent
@@ -23,8 +24,8 @@ from sentinel.progress import Progress, silent
 KNOWABLE_AT = "knowable_at"  # the timestamp of a row in every view's file
 INT64_MAX = 2**63 - 1
 
-_EPOCH = "1970-01-01"
-_EXACT = "decimal(38, 0)"  # 128 bits on every engine; values saturate at int64 when they are stored
+_MOMENTS = ("event_timestamp", "recorded_at", "label_available_at")
+_LARGEST_ROOT = math.isqrt(INT64_MAX)
 _ROW_GROUP = 122_880
 
 
@@ -39,55 +40,65 @@ def build_views(
 ) -> dict[str, Path]:
     """Write `<view>.parquet` into `folder` for every view; spills to `folder`/spill. Returns the files by view."""
     folder.mkdir(parents=True, exist_ok=True)
-    connection = cast(
-        "Any",
-        ibis.duckdb.connect(threads=threads, memory_limit=memory_limit, temp_directory=str(folder / "spill")),
-    )
+    spill = folder / "spill"
+    connection = ibis.duckdb.connect(threads=threads, memory_limit=memory_limit, temp_directory=str(spill))
     try:
         connection.raw_sql("SET TimeZone = 'UTC'")
-        source = connection.read_parquet(transactions)
+        source = _read(connection, transactions)
         files: dict[str, Path] = {}
         for done, view in enumerate(feature_set.views):
             progress(done, len(feature_set.views), view.name)
             files[view.name] = folder / f"{view.name}.parquet"
-            rows = view_rows(source, view, feature_set)
-            connection.to_parquet(rows, files[view.name], row_group_size=_ROW_GROUP, compression="zstd")
+            _write(connection, view_rows(source, view, feature_set), view, files[view.name])
         progress(len(feature_set.views), len(feature_set.views), "views are written")
         return files
     finally:
         connection.disconnect()
+        shutil.rmtree(spill, ignore_errors=True)
 
 
-def view_rows(source: ir.Table, view: FeatureView, feature_set: FeatureSet) -> ir.Table:
-    """The rows of one view, sorted by key and knowable moment; that pair is unique."""
-    events = _events(source, view, feature_set)
-    if feature_set.has_recorded_at:
-        replaced = events.filter(events.replaced_at < events.at + microseconds(view.ttl))
-        departures = replaced.select(view.key, at=replaced.replaced_at, value=ibis.null("int64"))
-        arrivals = events.select(view.key, "at", "value")
-        rows = _corrected(_windows(arrivals.union(departures), view), events, replaced, view)
-    else:
-        rows = _windows(events, view)
-    moment = ibis.timestamp(_EPOCH, timezone="UTC") + rows.at.as_interval("us")
-    stored = rows.select(
-        view.key,
-        **{KNOWABLE_AT: moment},
-        **{aggregate.name: _int64(rows[aggregate.name]) for aggregate in view.aggregates},
-        **{view.known_at: rows.at},
+def view_rows(source: Any, view: FeatureView, feature_set: FeatureSet) -> Any:
+    """A row for each key and knowable moment `at`: the aggregates as of then. Moments are int64 microseconds."""
+    events: Any = _events(source, view, feature_set)
+    if not feature_set.has_recorded_at:
+        return _windows(events, view)
+    replaced = events.filter(events.replaced_at < events.at + microseconds(view.ttl))
+    departures = replaced.select(view.key, at=replaced.replaced_at, value=ibis.null("int64"))
+    arrivals = events.select(view.key, "at", "value")
+    return _corrected(_windows(arrivals.union(departures), view), events, replaced, view)
+
+
+def _read(connection: Any, transactions: Path) -> Any:
+    """The transactions with every moment as int64 microseconds since 1970."""
+    schema = connection.read_parquet(transactions).schema()
+    moments = [name for name in _MOMENTS if name in schema]
+    replaced = ", ".join(f"epoch_us({name}) AS {name}" for name in moments)
+    return connection.sql(f"SELECT * REPLACE ({replaced}) FROM read_parquet({_literal(transactions)})")
+
+
+def _write(connection: Any, rows: Any, view: FeatureView, file: Path) -> None:
+    """Sort by key and moment, and cut sums (128 bits in the engine) at what int64 holds."""
+    aggregates = ", ".join(
+        f'CAST(greatest(least("{aggregate.name}", {INT64_MAX}), -{INT64_MAX}) AS BIGINT) AS "{aggregate.name}"'
+        for aggregate in view.aggregates
     )
-    return stored.order_by(view.key, KNOWABLE_AT)
+    connection.raw_sql(
+        f'COPY (SELECT "{view.key}", make_timestamptz("at") AS {KNOWABLE_AT}, {aggregates}, "at" AS "{view.known_at}" '
+        f'FROM ({ibis.to_sql(rows, dialect="duckdb")}) ORDER BY "{view.key}", "at") '
+        f"TO {_literal(file)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROW_GROUP})"
+    )
 
 
-def _events(source: ir.Table, view: FeatureView, feature_set: FeatureSet) -> ir.Table:
+def _events(source: Any, view: FeatureView, feature_set: FeatureSet) -> Any:
     """key, at, replaced_at, value: the amount, or 1 for a fraud; a label comes when the bank has it."""
     versions = _versions(source, feature_set)
     if view.kind == "spending":
         found = versions.mutate(value=versions.amount_minor)
     else:
         if feature_set.has_label_available_at:
-            arrived = _since_epoch(versions.label_available_at)
+            arrived = versions.label_available_at
         else:
-            arrived = _since_epoch(versions.event_timestamp) + microseconds(feature_set.label_delay)
+            arrived = versions.event_timestamp + microseconds(feature_set.label_delay)
         labelled = versions.mutate(arrived=arrived).filter(versions.is_fraud.notnull(), arrived.notnull())
         # A label never speaks before the version that it belongs to.
         found = labelled.mutate(value=labelled.is_fraud.cast("int64"), at=ibis.greatest(labelled.arrived, labelled.at))
@@ -98,25 +109,26 @@ def _events(source: ir.Table, view: FeatureView, feature_set: FeatureSet) -> ir.
     return found.filter(found.replaced_at.isnull() | (found.replaced_at > found.at)).select(*columns, "replaced_at")
 
 
-def _versions(source: ir.Table, feature_set: FeatureSet) -> ir.Table:
+def _versions(source: Any, feature_set: FeatureSet) -> Any:
     """Every row with `at`, when it became knowable, and `replaced_at`, when the next version did (null: never).
 
     A row becomes knowable the lag after it was recorded, and it is not recorded before it happened.
     """
-    happened, lag = _since_epoch(source.event_timestamp), microseconds(feature_set.ingestion_lag)
+    happened, lag = source.event_timestamp, microseconds(feature_set.ingestion_lag)
     if not feature_set.has_recorded_at:
         return source.mutate(at=happened + lag)
-    versions = source.mutate(at=ibis.greatest(_since_epoch(source.recorded_at), happened) + lag)
+    first_known: Any = ibis.greatest(source.recorded_at, happened)
+    versions = source.mutate(at=first_known + lag)
     of_one_transaction = ibis.window(group_by="transaction_id", order_by="recorded_at")
     return versions.mutate(replaced_at=versions.at.lead().over(of_one_transaction))
 
 
-def _windows(events: ir.Table, view: FeatureView) -> ir.Table:
+def _windows(events: Any, view: FeatureView) -> Any:
     """A row for each key and moment with every aggregate as of then; events without a value only make the row."""
-    statistics = dict.fromkeys(aggregate.statistic for aggregate in view.aggregates)
+    statistics: list[Statistic] = sorted({aggregate.statistic for aggregate in view.aggregates})
     folded = events.group_by(view.key, "at").agg(**{what: _measure(events, what) for what in statistics})
 
-    def over_window(aggregate: Aggregate) -> ir.Value:
+    def over_window(aggregate: Aggregate) -> Any:
         window = ibis.range_window(
             group_by=view.key, order_by="at", preceding=microseconds(aggregate.window) - 1, following=0
         )
@@ -126,7 +138,7 @@ def _windows(events: ir.Table, view: FeatureView) -> ir.Table:
     return folded.select(view.key, "at", **{aggregate.name: over_window(aggregate) for aggregate in view.aggregates})
 
 
-def _corrected(rows: ir.Table, events: ir.Table, replaced: ir.Table, view: FeatureView) -> ir.Table:
+def _corrected(rows: Any, events: Any, replaced: Any, view: FeatureView) -> Any:
     """`rows` with those counted anew whose windows hold a version that had been replaced by then."""
     key, ttl = view.key, microseconds(view.ttl)
     touched = rows.semi_join(
@@ -165,23 +177,20 @@ def _corrected(rows: ir.Table, events: ir.Table, replaced: ir.Table, view: Featu
     )
 
 
-def _measure(events: ir.Table, statistic: Statistic, where: ir.BooleanValue | None = None) -> ir.Value:
+def _measure(events: Any, statistic: Statistic, where: Any = None) -> Any:
     """One statistic of a group of events; an event without a value counts nothing."""
     value: Any = events.value
     if statistic == "amount_max":
         return value.max(where=where)
     if statistic in ("count", "label_count"):
-        return value.count(where=where).cast(_EXACT)
-    exact = value.cast(_EXACT)
-    # A square beyond int64 saturates the sum whichever way it is counted; cut there, 128 bits hold any sum.
-    summand = ibis.least(exact * exact, INT64_MAX) if statistic == "amount_sum_of_squares" else exact
-    return summand.cast(_EXACT).sum(where=where).fill_null(0)
+        return value.count(where=where)
+    if statistic == "amount_sum_of_squares":
+        # A square beyond int64 makes its sum saturate however it is counted, so it may be cut here.
+        value = value.between(-_LARGEST_ROOT, _LARGEST_ROOT).ifelse(
+            value * value, value.isnull().ifelse(None, INT64_MAX)
+        )
+    return value.sum(where=where).fill_null(0)
 
 
-def _int64(value: Any) -> ir.Value:
-    return ibis.greatest(ibis.least(value, INT64_MAX), -INT64_MAX).cast("int64") if value.type().is_decimal() else value
-
-
-def _since_epoch(moment: Any) -> Any:
-    """Microseconds since 1970."""
-    return moment.delta(ibis.timestamp(_EPOCH, timezone="UTC"), unit="microsecond")
+def _literal(file: Path) -> str:
+    return "'" + str(file).replace("'", "''") + "'"

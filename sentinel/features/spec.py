@@ -78,7 +78,7 @@ class FeatureView:
 
     @property
     def known_at(self) -> str:
-        """The row's knowable moment as a stored feature (microseconds since 1970), so that the join hands out its age."""
+        """The row's knowable moment (microseconds since 1970) as a feature, so that its age comes out of the join."""
         return f"{self.name}_known_at_us"
 
     @property

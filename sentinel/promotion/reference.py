@@ -1,0 +1,76 @@
+"""What a release remembers of its data: how every input was distributed in training, and frozen questions with answers."""
+
+# pyarrow carries no types:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeStubs=false
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from sentinel.artifacts import Splits
+from sentinel.model.inputs import ModelInputs, Vocabulary
+from sentinel.promotion.parts import rows_of
+from sentinel.scoring import Scorer
+
+QUANTILES = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
+GOLDEN_ROWS = 128
+
+
+def reference_statistics(inputs: ModelInputs, splits: Splits, *, home: Path) -> dict[str, Any]:
+    """Per numeric input null share, mean, deviation and quantiles, per categorical one the share of each code.
+
+    Columns are read one at a time: the training part need not fit into memory.
+    """
+    numeric = {name: _numbers(_single(splits, name, home=home)) for name in inputs.numeric}
+    categorical = {known.name: _shares(known, splits, home=home) for known in inputs.categorical}
+    return {"part": "train", "quantiles": list(QUANTILES), "numeric": numeric, "categorical": categorical}
+
+
+def golden_set(inputs: ModelInputs, splits: Splits, graph: Path, *, home: Path) -> dict[str, Any]:
+    """Frozen test rows, evenly spaced over the ranks of the score, with the served graph's answers."""
+    numeric, categorical = inputs.encode(rows_of(splits, "test", home=home, columns=inputs.columns))
+    scorer = Scorer(graph, 2)
+    ranks = np.argsort(scorer.score(numeric, categorical), kind="stable")
+    chosen = np.sort(ranks[np.unique(np.linspace(0, len(ranks) - 1, GOLDEN_ROWS).astype(int))])
+    questions, codes = numeric[chosen], categorical[chosen]
+    answers = scorer.score(questions, codes)
+    return {
+        "inputs": inputs.to_dict(),
+        "numeric": [[None if math.isnan(value) else value for value in row] for row in questions.tolist()],
+        "categorical": codes.tolist(),
+        "probability": [float(answer) for answer in answers],
+    }
+
+
+def _single(splits: Splits, name: str, *, home: Path) -> NDArray[np.float64]:
+    columns = list(dict.fromkeys((name, "event_timestamp")))
+    return ModelInputs((name,)).encode(rows_of(splits, "train", home=home, columns=columns))[0][:, 0]
+
+
+def _numbers(values: NDArray[np.float64]) -> dict[str, Any]:
+    known = np.sort(values[~np.isnan(values)])
+    rows = len(values)
+    if not len(known):
+        return {"rows": rows, "null_share": 1.0, "mean": None, "std": None, "quantiles": None}
+    positions = [round(share * (len(known) - 1)) for share in QUANTILES]
+    return {
+        "rows": rows,
+        "null_share": 1 - len(known) / rows,
+        "mean": float(known.mean()),
+        "std": float(known.std()),
+        "quantiles": [float(known[position]) for position in positions],
+    }
+
+
+def _shares(known: Vocabulary, splits: Splits, *, home: Path) -> dict[str, Any]:
+    table: pa.Table = rows_of(splits, "train", home=home, columns=(known.name, "event_timestamp"))
+    codes = known.encode(cast("pa.ChunkedArray", table.column(known.name).cast(pa.string())))
+    counts = np.bincount(codes, minlength=known.codes) / max(1, len(codes))
+    return {"rows": len(codes), "code_shares": [float(share) for share in counts]}

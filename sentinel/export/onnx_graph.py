@@ -59,8 +59,8 @@ def export(
         rows = read_rows("test", model, table, splits, home).spread(max(PARITY_ROWS.values()))
         progress(2, 3, "comparing with torch")
         parity = measure_parity(network, Scorer(folder / GRAPH), rows)
-        largest = max(entry["largest_difference"] for entry in parity.values())
-        write_json(folder / PARITY, {"opset": OPSET, "largest_difference": largest, "batches": parity})
+        largest = max(entry["max_absolute_difference"] for entry in parity.values())
+        write_json(folder / PARITY, {"opset": OPSET, "max_absolute_difference": largest, "batches": parity})
     progress(3, 3, "exported")
     return OnnxModel(path=os.path.relpath(out, home), sha256=sha256_path(out), run_id=model.run_id, parity=largest)
 
@@ -103,7 +103,7 @@ def measure_parity(network: FraudNet, scorer: Scorer, rows: Rows) -> dict[str, d
         count = min(limit, len(rows))
         starts = range(0, count, batch)
         largest = max(_difference(network, scorer, rows, slice(at, min(at + batch, count))) for at in starts)
-        measured[str(batch)] = {"rows": count, "largest_difference": largest}
+        measured[str(batch)] = {"rows": count, "max_absolute_difference": largest}
     return measured
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -112,13 +113,18 @@ def scratch_repository(target: Path, name: str, settings: DvcSettings) -> Genera
 
 @contextmanager
 def _quiet() -> Generator[None]:
-    """DVC draws its bars unless its loggers are above ERROR; the failure itself arrives as an exception."""
+    """DVC draws its bars unless its loggers are above ERROR; the failure itself arrives as an exception.
+
+    DVC 3.67 still reads a step of a pygtrie in the way that pygtrie is about to drop, and each add would say so.
+    """
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     levels = [logger.level for logger in loggers]
     try:
         for logger in loggers:
             logger.setLevel(logging.CRITICAL)
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "_NoneStep.value", DeprecationWarning, r"dvc\.repo")
+            yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

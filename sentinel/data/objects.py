@@ -72,9 +72,17 @@ def listing_name(version: str) -> str:
 
 
 def read_blocks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            yield block
+    """Raises FileNotFoundError for a missing file, DataDamaged for one that cannot be read."""
+    try:
+        with path.open("rb") as file:
+            while block := file.read(BLOCK):
+                yield block
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise DataDamaged(
+            f"{path} cannot be read: {error.strerror}. Nothing was changed. Check its permissions and its disk."
+        ) from error
 
 
 def digest(blocks: Iterator[bytes], *, sha256: bool) -> Digest:

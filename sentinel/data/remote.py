@@ -63,7 +63,7 @@ def open_remote(data: Data, paths: Paths) -> RemoteStore:
     from botocore.config import Config as ClientConfig
 
     with s3_in_a_sentence(data.s3):
-        client: S3Client = cast("Any", boto3).client(
+        client: S3Client = cast("Any", boto3.Session()).client(
             "s3",
             endpoint_url=data.s3.endpoint_url,
             region_name=data.s3.region,

@@ -134,10 +134,16 @@ def _store(scratch: Scratch, remote: RemoteStore, cache: FolderStore, size: int)
 
 
 def _remove_damaged(found: Survey, remote: RemoteStore, cache: FolderStore) -> None:
-    """DVC would keep a damaged object of the right name; the good bytes are about to be stored."""
+    """Make DVC store the good bytes again.
+
+    It keeps a damaged object of the right name, and pushes nothing of a version whose listing the remote has.
+    """
     for store in (remote, cache):
-        for copy in found.at(store.place):
-            if copy.found is not None and not copy.good:
+        copies = found.at(store.place)
+        whole = all(copy.good for copy in copies)
+        for copy in copies:
+            is_listing = copy.object_name == listing_name(found.version)
+            if copy.found is not None and (not copy.good or (is_listing and not whole)):
                 store.remove(copy.object_name)
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rich.console import Console
 from rich.logging import RichHandler
 
+from flows.cli.console import remarks
 from tasks.events import current_stage
 
 
@@ -37,7 +38,7 @@ class JsonLines(logging.Formatter):
 
 
 @contextmanager
-def logged_run(run_id: str, folder: Path, terminal: Console | None) -> Iterator[Path]:
+def logged_run(run_id: str, folder: Path) -> Iterator[Path]:
     """Write the records of `sentinel.*`, and warnings of any library, to `folder/<run_id>.jsonl`; yield that path.
 
     On the terminal only warnings of Sentinel itself appear: its progress tells the rest.
@@ -46,18 +47,26 @@ def logged_run(run_id: str, folder: Path, terminal: Console | None) -> Iterator[
     path = folder / f"{run_id}.jsonl"
     to_file = logging.FileHandler(path, encoding="utf-8", delay=True)
     to_file.setFormatter(JsonLines(run_id))
+    to_terminal = RichHandler(logging.WARNING, console=remarks, show_path=False, show_time=False)
     ours, root = logging.getLogger("sentinel"), logging.getLogger()
-    to_terminal = RichHandler(logging.WARNING, console=terminal, show_path=False) if terminal else None
     ours.setLevel(logging.INFO)
-    root.addHandler(to_file)
-    if to_terminal:
-        ours.addHandler(to_terminal)
+    ours.propagate = False  # else a record would be written twice
+    added = [(ours, to_file), (ours, to_terminal), (root, to_file)]
+    for logger, handler in added:
+        logger.addHandler(handler)
     logging.captureWarnings(True)
     try:
         yield path
+    except BaseException:
+        to_file.handle(_traceback_record())
+        raise
     finally:
         logging.captureWarnings(False)
-        root.removeHandler(to_file)
-        if to_terminal:
-            ours.removeHandler(to_terminal)
+        for logger, handler in added:
+            logger.removeHandler(handler)
         to_file.close()
+
+
+def _traceback_record() -> logging.LogRecord:
+    """The present exception, for the file only: the terminal gets a sentence."""
+    return logging.LogRecord("sentinel.run", logging.ERROR, "", 0, "the run ended early", None, sys.exc_info())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Annotated, Any
 from uuid import uuid4
 
 from prefect import flow
-from prefect.runtime import flow_run
-from prefect.states import Completed, State
+from prefect.client.schemas.objects import State
+from prefect.runtime import deployment
+from prefect.states import Completed
 from pydantic import Field
 
 import tasks
@@ -23,6 +25,8 @@ from sentinel.paths import find_paths
 from sentinel.storage import sha256_file
 from tasks.run import Run, installed_lock, read_code
 
+logger = logging.getLogger("sentinel.run")
+
 ConfigParameter = Annotated[
     str, Field(title="Configuration", description="TOML file of the data set, from the project's folder", min_length=6)
 ]
@@ -33,10 +37,13 @@ VersionParameter = Annotated[
 
 
 @flow(name="train-to-deploy", flow_run_name="{config}", validate_parameters=True)
-def train_to_deploy(config: ConfigParameter = "configs/default.toml", data_version: VersionParameter = None) -> State[Any]:
+def train_to_deploy(
+    config: ConfigParameter = "configs/default.toml", data_version: VersionParameter = None
+) -> State[Any]:
     """Pull, validate, build features, train, export, judge and, when every gate passes, promote."""
     run = open_run(config, data_version)
-    with logged_run(run.id, run.paths.logs), one_run_at_a_time(run.paths.lock(run.config.name), run.id, _starter()):
+    lock = run.paths.lock(run.config.name)
+    with logged_run(run.id, run.paths.logs), one_run_at_a_time(lock, run.id, _starter(), logger.warning):
         result = make_champion(run)
     return Completed(message=result.sentence, name=result.state_name, data=result.as_dict())
 
@@ -50,12 +57,12 @@ def make_champion(run: Run) -> RunResult:
     trained = tasks.train(run, raw, table, splits)
     onnx = tasks.export(run, trained, table, splits)
     candidates = tasks.quantize(run, onnx, trained, table, splits)
-    opponent = tasks.find_opponent(run, candidates)
-    report = tasks.gate(run, validated, trained, onnx, candidates, splits, opponent)
-    release = tasks.package(run, report, candidates, onnx, trained, table, splits, raw)
+    champion = tasks.find_opponent(run, candidates)
+    report = tasks.gate(run, validated, splits, trained, onnx, candidates, champion)
+    release = tasks.package(run, raw, validated, table, splits, trained, onnx, candidates, report)
     version = tasks.register(run, release)
-    decision = tasks.promote(run, report, release, version)
-    return read_result(run, version, decision)
+    decision = tasks.promote(run, report, version)
+    return read_result(run, raw, decision)
 
 
 def open_run(config: str, data_version: str | None) -> Run:
@@ -77,4 +84,4 @@ def open_run(config: str, data_version: str | None) -> Run:
 
 def _starter() -> str:
     """Who started this run, in words for the one who has to wait."""
-    return "a Prefect deployment" if flow_run.get_deployment_id() else "the command line"
+    return f"deployment {deployment.name}" if deployment.id else "the command line"

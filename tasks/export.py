@@ -8,7 +8,11 @@ from sentinel.artifacts import FeatureTable, OnnxModel, Splits, TrainedModel
 from tasks.stage import Work, stage
 
 
-@stage(code=("sentinel/export", "sentinel/model", "sentinel/scoring.py"), settings=lambda run: [], timeout=timedelta(hours=1))
+@stage(
+    code=("sentinel/export", "sentinel/model", "sentinel/scoring.py"),
+    settings=lambda run: [],
+    timeout=timedelta(hours=1),
+)
 def export(work: Work, trained: TrainedModel, table: FeatureTable, splits: Splits) -> OnnxModel:
     from sentinel.export.onnx_graph import export as export_graph
     from tasks.tracking import log_files, log_metrics

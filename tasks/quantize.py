@@ -18,7 +18,7 @@ from tasks.stage import Work, stage
 )  # fmt: skip
 def quantize(work: Work, onnx: OnnxModel, trained: TrainedModel, table: FeatureTable, splits: Splits) -> Candidates:
     from sentinel.export.quantization import quantize as quantize_graph
-    from tasks.tracking import log_files, log_metrics
+    from tasks.tracking import log_files
 
     run, config = work.run, work.run.config
     candidates = quantize_graph(

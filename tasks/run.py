@@ -4,10 +4,26 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from sentinel.config import Config
 from sentinel.paths import Paths
+
+# What a model's numbers can depend on.
+_LIBRARIES = (
+    "torch",
+    "onnxruntime",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "duckdb",
+    "feast",
+    "great-expectations",
+    "mlflow",
+    "onnx",
+    "prefect",
+)
 
 
 @dataclass(frozen=True)
@@ -51,10 +67,17 @@ def read_code(root: Path) -> Code:
 
 def installed_lock(root: Path) -> Path:
     """The lock that this environment was installed from: gpu where onnxruntime-gpu is."""
-    from importlib.metadata import PackageNotFoundError, version
+    return root / "requirements" / ("gpu.lock" if _version("onnxruntime-gpu") else "cpu.lock")
 
+
+def library_versions() -> dict[str, str]:
+    """The installed versions of the libraries whose change could change a model."""
+    found = {library: _version(library) for library in (*_LIBRARIES, "onnxruntime-gpu")}
+    return {library: version for library, version in found.items() if version}
+
+
+def _version(library: str) -> str | None:
     try:
-        version("onnxruntime-gpu")
-        return root / "requirements" / "gpu.lock"
+        return version(library)
     except PackageNotFoundError:
-        return root / "requirements" / "cpu.lock"
+        return None

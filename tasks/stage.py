@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
-from prefect import task
+from prefect import Task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import CacheKeyFnPolicy
 from prefect.client.schemas.objects import State, TaskRun
@@ -68,7 +68,7 @@ class Stage(Generic[Inputs, Output]):
         token = current_stage.set(self.name)
         outcome = "failed"
         try:
-            output, is_cached = self._execute(run, key, args, kwargs)
+            output, is_cached = self._execute(run, key, lambda work: self.body(work, *args, **kwargs))
             outcome = "cached" if is_cached else "done"
             return output
         finally:
@@ -91,22 +91,23 @@ class Stage(Generic[Inputs, Output]):
             }
         )
 
-    def _execute(self, run: Run, key: str, args: Any, kwargs: Any) -> tuple[Output, bool]:
+    def _execute(self, run: Run, key: str, bound: Callable[[Work], Output]) -> tuple[Output, bool]:
+        """Let Prefect call `bound` or find its stored result; returns the output and whether it was stored."""
+
         def body(key: str) -> Output:
             with _reported_progress(self.name) as progress:
-                return self.body(Work(run, run.paths.stage(run.config.name, self.name, key), progress), *args, **kwargs)
+                return bound(Work(run, run.paths.stage(run.config.name, self.name, key), progress))
 
         stage_task = self._task(body)
-        state = cast("State[Output]", stage_task(key, return_state=True))
-        output = cast(Output, state.result())
+        state = stage_task(key, return_state=True)
+        output = state.result()
         if state.name != "Cached" or output.holds(run.paths.home):
             return output, state.name == "Cached"
         logger.warning("%s: the stored output no longer has its digest; it is made again", self.name)
-        state = cast("State[Output]", stage_task.with_options(refresh_cache=True)(key, return_state=True))
-        return cast(Output, state.result()), False
+        return stage_task.with_options(refresh_cache=True)(key), False
 
-    def _task(self, body: Callable[[str], Output]) -> Any:
-        return task(
+    def _task(self, body: Callable[[str], Output]) -> Task[[str], Output]:
+        return Task(
             body,
             name=self.name,
             task_run_name=self.name,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -17,9 +16,7 @@ from pydantic import BaseModel
 from sentinel.artifacts import FeatureTable, RawData
 from sentinel.errors import ServiceUnavailable
 from sentinel.paths import Paths
-from tasks.run import Run
-
-LIBRARIES = ("torch", "numpy", "pandas", "pyarrow", "duckdb", "feast", "great-expectations", "mlflow", "onnx", "prefect")
+from tasks.run import Run, library_versions
 
 
 def tracking_client(uri: str, paths: Paths) -> MlflowClient:
@@ -53,7 +50,7 @@ def start_training_run(run: Run, raw: RawData, table: FeatureTable) -> str:
         "lock_sha256": run.lock_sha256,
     }
     params = {**_flat({"training": run.config.training, "splits": run.config.splits}), "rows": str(raw.rows)}
-    params |= {f"version.{library}": version(library) for library in LIBRARIES}
+    params |= {f"version.{library}": found for library, found in library_versions().items()}
     client.log_batch(
         mlflow_run.info.run_id,
         params=[Param(name, value) for name, value in params.items()],

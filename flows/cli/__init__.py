@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 
-import click
 import typer
 
-from flows.cli.console import new_group, remarks
+from flows.cli.console import claim_stdout, new_group, print_json, remarks
 from sentinel.errors import SentinelError
 from sentinel.storage import disk_full_in_a_sentence
-
-EXIT_INTERRUPTED = 130
 
 
 def build_app() -> typer.Typer:
@@ -29,16 +25,11 @@ def build_app() -> typer.Typer:
 
 def main() -> None:
     """Run one command: a user's mistake ends in a sentence and an exit code, never in a traceback."""
+    if _wants_json():
+        claim_stdout()
     try:
         with disk_full_in_a_sentence("a file"):
-            code = build_app()(standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        remarks.print("[yellow]Stopped by you. What was complete is kept; run again to go on.[/]")
-        sys.exit(EXIT_INTERRUPTED)
+            build_app()()
     except SentinelError as error:
         _tell(error)
         sys.exit(error.exit_code)
@@ -47,5 +38,9 @@ def main() -> None:
 def _tell(error: SentinelError) -> None:
     remarks.print(f"[bold red]{type(error).__name__}[/]", soft_wrap=True)
     remarks.print(str(error), markup=False, soft_wrap=True)
-    if "--json" in sys.argv:
-        typer.echo(json.dumps({"error": {"type": type(error).__name__, "message": str(error)}}))
+    if _wants_json():
+        print_json({"error": {"type": type(error).__name__, "message": str(error)}})
+
+
+def _wants_json() -> bool:
+    return "--json" in sys.argv

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,8 +35,20 @@ class Session:
     as_json: bool
 
     def answer(self, document: Any) -> None:
-        """Print the JSON document; call it only when `as_json`."""
-        typer.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+        """Print the one JSON document; call it only when `as_json`."""
+        print_json(document)
+
+
+def claim_stdout() -> None:
+    """Keep stdout for the one JSON document: whatever a library prints from now on goes to stderr."""
+    sys.stdout.flush()
+    sys.stdout = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+
+
+def print_json(document: Any) -> None:
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.flush()
 
 
 def open_session(config: Path | None, as_json: bool = False) -> Session:
@@ -47,4 +60,6 @@ def open_session(config: Path | None, as_json: bool = False) -> Session:
 
 def new_group(help: str) -> typer.Typer:
     """A group of commands; without a command it shows its help."""
-    return typer.Typer(help=help, no_args_is_help=True, rich_markup_mode="rich", add_completion=False)
+    return typer.Typer(
+        help=help, no_args_is_help=True, rich_markup_mode="rich", add_completion=False, pretty_exceptions_enable=False
+    )

@@ -6,12 +6,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from rich.table import Table
 
-from flows.cli.console import ConfigOption, JsonOption, Session, answers, open_session, remarks
+from flows.cli.console import ConfigOption, JsonOption, Session, answers, open_session
 from flows.embedded_server import EmbeddedServer
 from flows.environment import prefect_api_url, tracking_uri
 from sentinel.errors import GateFailed
@@ -19,7 +19,13 @@ from sentinel.errors import GateFailed
 DataVersionOption = Annotated[
     str | None, typer.Option("--data-version", help="Train on the data that this git revision's pointer pins.")
 ]
-_COLOURS = {"passed": "green", "failed": "bold red", "not_applicable": "dim", "promoted": "green", "rejected": "bold red"}
+_COLOURS = {
+    "passed": "green",
+    "failed": "bold red",
+    "not_applicable": "dim",
+    "promoted": "green",
+    "rejected": "bold red",
+}
 
 
 def run(config: ConfigOption = None, data_version: DataVersionOption = None, as_json: JsonOption = False) -> None:
@@ -31,7 +37,9 @@ def run(config: ConfigOption = None, data_version: DataVersionOption = None, as_
         from flows.train_to_deploy import train_to_deploy
 
         with shown_stages():
-            result = train_to_deploy(str(session.config.file.resolve()), data_version)
+            file = os.path.relpath(session.config.file.resolve(), session.paths.root)
+            # a flow that returns a state gives its caller the state's data
+            result = cast("dict[str, Any]", train_to_deploy(file, data_version))
     if as_json:
         session.answer(result)
     else:
@@ -62,8 +70,10 @@ def prefect_api(session: Session) -> Iterator[None]:
 def _show(session: Session, result: dict[str, Any]) -> None:
     """The summary a person reads at a glance, and what to do next."""
     gates = Table(box=None, pad_edge=False, header_style="dim")
-    for column, justify in (("gate", "left"), ("outcome", "left"), ("value", "right"), ("threshold", "right")):
-        gates.add_column(column, justify=justify)
+    for column in ("gate", "outcome"):
+        gates.add_column(column)
+    for column in ("value", "threshold"):
+        gates.add_column(column, justify="right")
     for gate in result["gates"]:
         colour = _COLOURS.get(gate["outcome"], "")
         outcome = gate["outcome"].replace("_", " ")
@@ -84,7 +94,7 @@ def _show(session: Session, result: dict[str, Any]) -> None:
 
 
 def _number(value: Any) -> str:
-    return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+    return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _next_commands(session: Session, result: dict[str, Any]) -> list[tuple[str, str]]:

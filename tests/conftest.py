@@ -1,0 +1,27 @@
+"""What every test may use: the environment without telemetry, and one real Prefect server a process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flows.environment import NO_TELEMETRY, QUIET
+
+# before any library is imported by a test module
+os.environ.update({**NO_TELEMETRY, **QUIET})
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Prefect's API on a database and a result storage of its own."""
+    from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
+    from prefect.testing.utilities import prefect_test_harness
+
+    storage = tmp_path_factory.mktemp("prefect-results")
+    with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: storage}), prefect_test_harness(server_startup_timeout=120):
+        yield

@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import math
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
 import ibis
+from pyarrow import parquet
 
 from sentinel.features.spec import Aggregate, FeatureSet, FeatureView, Statistic, microseconds
 from sentinel.progress import Progress, silent
@@ -70,10 +72,12 @@ def view_rows(source: Any, view: FeatureView, feature_set: FeatureSet) -> Any:
 
 def _read(connection: Any, transactions: Path) -> Any:
     """The transactions with every moment as int64 microseconds since 1970."""
-    schema = connection.read_parquet(transactions).schema()
-    moments = [name for name in _MOMENTS if name in schema]
-    replaced = ", ".join(f"epoch_us({name}) AS {name}" for name in moments)
-    return connection.sql(f"SELECT * REPLACE ({replaced}) FROM read_parquet({_literal(transactions)})")
+    present = parquet.read_schema(transactions).names
+    moments = ", ".join(f"epoch_us({name}) AS {name}" for name in _MOMENTS if name in present)
+    with warnings.catch_warnings():
+        # ibis 12 still calls what DuckDB 1.5 renames; Feast makes such warnings visible.
+        warnings.filterwarnings("ignore", "fetch_arrow_table", DeprecationWarning)
+        return connection.sql(f"SELECT * REPLACE ({moments}) FROM read_parquet({_literal(transactions)})")
 
 
 def _write(connection: Any, rows: Any, view: FeatureView, file: Path) -> None:

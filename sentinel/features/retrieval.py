@@ -1,0 +1,197 @@
+"""Stage `features`: one row a transaction, with what was knowable of its customer and merchant just then."""
+
+# pyarrow and Feast carry few types:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeStubs=false
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import parquet
+
+from sentinel.artifacts import FeatureTable, ValidatedData
+from sentinel.config import Columns, Features
+from sentinel.errors import SentinelError
+from sentinel.features.build import build_views
+from sentinel.features.definitions import feast_objects, service_name
+from sentinel.features.offline_store import AsofRetrievalJob
+from sentinel.features.spec import FeatureSet, feature_set, present_columns
+from sentinel.features.store import VIEWS, apply, key_types, open_store
+from sentinel.paths import Paths
+from sentinel.progress import Progress, silent
+from sentinel.storage import complete_folder, require_free_disk, sha256_path, write_json
+
+TABLE = "features.parquet"
+
+_BATCH = 131_072
+_BYTES_A_ROW = 500  # views, table and what the engine may spill
+
+
+def build_features(
+    data: ValidatedData,
+    columns: Columns,
+    features: Features,
+    *,
+    name: str,
+    paths: Paths,
+    out: Path,
+    progress: Progress = silent,
+) -> FeatureTable:
+    """Build every view, join it point in time through Feast, and register the views with Feast."""
+    transactions = paths.absolute(data.transactions)
+    metadata = parquet.read_metadata(transactions)
+    wanted = feature_set(present_columns(columns, metadata.schema.names), features)
+    keys = key_types(wanted, transactions)
+    require_free_disk(out, metadata.num_rows * _BYTES_A_ROW)
+    steps = len(wanted.views) + 2  # retrieval takes about as long as two views
+
+    def built(done: float, total: float, doing: str = "") -> None:
+        progress(done, steps, doing)
+
+    def joined(done: float, total: float, doing: str = "") -> None:
+        progress(len(wanted.views) + 2 * done / max(total, 1), steps, doing)
+
+    with complete_folder(out) as folder:
+        files = build_views(transactions, wanted, folder / VIEWS, progress=built)
+        scratch = folder / "scratch"
+        store = open_store(paths, name, state=scratch, offline={"temp_directory": str(scratch / "spill")})
+        register(store, feast_objects(wanted, files, keys))
+        summary = retrieve(store, wanted, transactions, folder / TABLE, progress=joined)
+        shutil.rmtree(scratch)
+        write_json(folder / "feature_set.json", wanted.to_dict())
+        write_json(
+            folder / "features.json",
+            {
+                "feature_set_hash": wanted.hash,
+                "transactions_sha256": data.transactions_sha256,
+                "rows": metadata.num_rows,
+                "features": summary,
+            },
+        )
+        digest = sha256_path(folder)
+        apply(paths, name, wanted, out / VIEWS, keys)
+    return FeatureTable(path=paths.relative(out), sha256=digest, rows=metadata.num_rows, feature_set_hash=wanted.hash)
+
+
+def retrieve(
+    store: Any, wanted: FeatureSet, transactions: Path, file: Path, *, progress: Progress = silent
+) -> dict[str, Any]:
+    """Write `transactions` with every feature as of each row's event; returns the summary of each feature.
+
+    Raises SentinelError unless the same rows come back in the same order.
+    """
+    source = parquet.ParquetFile(transactions)
+    job = _ask(store, wanted, transactions)
+    try:
+        given = _Batches(source.iter_batches(_BATCH))
+        joined = _Batches(iter(job.to_batches(_BATCH)))
+        summaries = {name: Summary() for name in wanted.columns}
+        done, total = 0, source.metadata.num_rows
+        progress(done, total, "point-in-time join")
+        schema = pa.schema([*source.schema_arrow, *(pa.field(name, pa.int64()) for name in wanted.columns)])
+        with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
+            while (rows := given.take(_BATCH)) is not None:
+                found = joined.take(_BATCH)
+                _require_same(rows, found, done)
+                table = _with_features(rows, cast("pa.Table", found), wanted)
+                for name, summary in summaries.items():
+                    summary.add(table.column(name))
+                writer.write_table(table.cast(schema))
+                done += rows.num_rows
+                progress(done, total, "point-in-time join")
+        _require_same(None, joined.take(1), done)
+        return {name: summary.to_dict() for name, summary in summaries.items()}
+    finally:
+        job.close()
+
+
+def _ask(store: Any, wanted: FeatureSet, transactions: Path) -> AsofRetrievalJob:
+    columns = ", ".join(("transaction_id", "event_timestamp", *wanted.keys))
+    file = str(transactions).replace("'", "''")
+    job = store.get_historical_features(
+        entity_df=f"SELECT {columns} FROM read_parquet('{file}')",
+        features=store.get_feature_service(service_name(wanted)),
+    )
+    return cast("AsofRetrievalJob", job)
+
+
+def _with_features(rows: pa.Table, found: pa.Table, wanted: FeatureSet) -> pa.Table:
+    """The transactions' columns, the aggregates, and each view's age: event less knowable moment (microseconds)."""
+    for view in wanted.views:
+        for aggregate in view.aggregates:
+            rows = rows.append_column(aggregate.name, found.column(aggregate.name))
+    event = rows.column("event_timestamp").cast(pa.int64())
+    for view in wanted.views:
+        rows = rows.append_column(view.age, pc.call_function("subtract", [event, found.column(view.known_at)]))
+    return rows
+
+
+def _require_same(rows: pa.Table | None, found: pa.Table | None, done: int) -> None:
+    same = (rows is None) == (found is None)
+    if rows is not None and found is not None:
+        same = all(rows.column(name).equals(found.column(name)) for name in ("transaction_id", "event_timestamp"))
+    if not same:
+        raise SentinelError(
+            f"The point-in-time join did not give back the transactions it was asked for (from row {done} on). "
+            "This is a fault of the feature store; nothing was kept. Please report it with this configuration."
+        )
+
+
+class _Batches:
+    """Record batches of any size, handed out as tables of the size that is asked for."""
+
+    def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
+        self._batches = batches
+        self._rest: list[pa.RecordBatch] = []
+
+    def take(self, rows: int) -> pa.Table | None:
+        """The next `rows` rows, fewer at the end, None after it."""
+        held = sum(batch.num_rows for batch in self._rest)
+        while held < rows and (batch := next(self._batches, None)) is not None:
+            self._rest.append(batch)
+            held += batch.num_rows
+        if held == 0:
+            return None
+        table = pa.Table.from_batches(self._rest)
+        self._rest = table.slice(rows).to_batches()
+        return table.slice(0, rows).combine_chunks()
+
+
+@dataclass
+class Summary:
+    """Null count, extremes and mean of one int64 feature; exact, so that it does not depend on batches."""
+
+    rows: int = 0
+    nulls: int = 0
+    total: int = 0
+    extremes: list[int] = field(default_factory=list[int])
+
+    def add(self, column: pa.ChunkedArray) -> None:
+        self.rows += len(column)
+        self.nulls += column.null_count
+        if len(column) == column.null_count:
+            return
+        found = cast("dict[str, int]", pc.call_function("min_max", [column]).as_py())
+        self.extremes = [*self.extremes, *found.values()]
+        self.extremes = [min(self.extremes), max(self.extremes)]
+        # Two halves, because a sum of large int64 values would overflow.
+        high = pc.call_function("shift_right", [column, pa.scalar(32, pa.int64())])
+        low = pc.call_function("bit_wise_and", [column, pa.scalar(2**32 - 1, pa.int64())])
+        self.total += (pc.call_function("sum", [high]).as_py() << 32) + pc.call_function("sum", [low]).as_py()
+
+    def to_dict(self) -> dict[str, Any]:
+        known = self.rows - self.nulls
+        return {
+            "nulls": self.nulls,
+            "null_rate": self.nulls / self.rows if self.rows else None,
+            "min": self.extremes[0] if known else None,
+            "max": self.extremes[1] if known else None,
+            "mean": self.total / known if known else None,
+        }

@@ -1,0 +1,95 @@
+"""Feast's store of one data set: opened from feature_repo/feature_store.yaml, its state below the home folder."""
+
+# Feast and pyarrow carry few types:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportMissingTypeStubs=false
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from feast import FeatureStore, RepoConfig
+from pyarrow import parquet, types
+
+from sentinel.errors import ConfigInvalid, DataContractError
+from sentinel.features.definitions import FeastObject, KeyType, feast_objects
+from sentinel.features.spec import FeatureSet
+from sentinel.paths import Paths
+from sentinel.storage import write_json
+
+VIEWS = "views"  # the folder of the view files beside features.parquet
+
+
+def project_name(name: str) -> str:
+    """Feast's project of a config name; Feast takes no dash."""
+    return name.replace("-", "_")
+
+
+def open_store(
+    paths: Paths, name: str, *, state: Path | None = None, offline: Mapping[str, Any] | None = None
+) -> FeatureStore:
+    """The store of `name`. `state`: another folder for registry and online store; `offline`: settings of the engine."""
+    state = state or paths.feast(name)
+    state.mkdir(parents=True, exist_ok=True)
+    file = paths.feature_repo / "feature_store.yaml"
+    if not file.is_file():
+        raise ConfigInvalid(f"{file} is missing: it says how Feast stores features. Restore it from git.")
+    settings: dict[str, Any] = yaml.safe_load(os.path.expandvars(file.read_text()))
+    settings["project"] = project_name(name)
+    settings["registry"] = str(state / "registry.db")
+    if settings["online_store"]["type"] == "sqlite":
+        settings["online_store"]["path"] = str(state / "online.db")
+    settings["offline_store"] |= offline or {}
+    return FeatureStore(config=RepoConfig(**settings, repo_path=paths.feature_repo))
+
+
+def view_files(feature_set: FeatureSet, folder: Path) -> dict[str, Path]:
+    return {view.name: folder / f"{view.name}.parquet" for view in feature_set.views}
+
+
+def key_types(feature_set: FeatureSet, table: Path) -> dict[str, KeyType]:
+    """The type of each key column in a parquet file. Raises DataContractError for one that is no key."""
+    schema = parquet.read_schema(table)
+    return {key: _key_type(key, schema.field(key).type) for key in feature_set.keys}
+
+
+def apply(
+    paths: Paths, name: str, feature_set: FeatureSet, views: Path, keys: Mapping[str, KeyType]
+) -> list[FeastObject]:
+    """Register the feature set with its sources in `views`; other versions stay as they are."""
+    objects = feast_objects(feature_set, view_files(feature_set, views), keys)
+    register(open_store(paths, name), objects)
+    write_json(_record(paths, name), {"hash": feature_set.hash, "views": paths.relative(views), "keys": dict(keys)})
+    return objects
+
+
+def register(store: FeatureStore, objects: Sequence[FeastObject]) -> None:
+    store.apply(cast("Any", list(objects)))
+
+
+def applied_objects(paths: Paths, name: str, feature_set: FeatureSet) -> list[FeastObject]:
+    """What `apply` registered last for `name`, made anew; nothing when it never did so for this feature set."""
+    file = _record(paths, name)
+    if not file.is_file():
+        return []
+    record = json.loads(file.read_text())
+    if record["hash"] != feature_set.hash:
+        return []
+    return feast_objects(feature_set, view_files(feature_set, paths.absolute(record["views"])), record["keys"])
+
+
+def _record(paths: Paths, name: str) -> Path:
+    return paths.feast(name) / "applied.json"
+
+
+def _key_type(key: str, kind: Any) -> KeyType:
+    if types.is_int64(kind):
+        return "int64"
+    if types.is_string(kind) or types.is_large_string(kind):
+        return "string"
+    raise DataContractError(f"The key {key} has type {kind}; a key is int64 or string. Ingest the source again.")

@@ -41,6 +41,9 @@ class RunResult:
         """The document for machines: that of the version, and what this run did."""
         return {
             **self.document,
+            "reason": self.decision.reason,
+            "decided_by": self.decision.decided_by,
+            "decided_at": self.decision.decided_at,
             "run": self.run_id,
             "rows": self.rows,
             "frauds": self.frauds,

@@ -19,7 +19,7 @@ def find_opponent(run: Run, candidates: Candidates) -> Champion | None:
     """The champion to beat; for the champion itself, whom it was judged against then, so that its verdict stands."""
     from sentinel.promotion.registry import Registry
 
-    return Registry(run.tracking_uri, run.config.name, run.paths).standing_opponent(candidates.model_sha256)
+    return Registry(run.tracking_uri, run.config.name, run.paths).opponent_of(candidates.model_sha256)
 
 
 @stage(

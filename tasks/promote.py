@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from sentinel.artifacts import Decision, GateReport, RegisteredVersion
 from tasks.shown import show_version
@@ -16,11 +16,13 @@ from tasks.stage import Work, stage
     retries=2,
 )
 def promote(work: Work, report: GateReport, version: RegisteredVersion) -> Decision:
+    from sentinel.promotion.decisions import decide_promotion
     from sentinel.promotion.registry import Registry
 
     run = work.run
-    registry = Registry(run.tracking_uri, run.config.name, run.paths)
-    decision = registry.promote(version, report, run.config.promotion.review, decided_by=f"run {run.id}")
-    report_file = run.paths.home / version.path / "report.html"
-    show_version(run, decision.version, decision.outcome, decision.reason, report_file)
+    decision = Registry(run.tracking_uri, run.config.name, run.paths).decide(
+        version, decide_promotion(report, run.config.promotion.review),
+        decided_by=f"run {run.id}", decided_at=datetime.now(UTC),
+    )  # fmt: skip
+    show_version(run, decision, run.paths.absolute(version.path) / "report.html")
     return decision

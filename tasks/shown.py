@@ -13,6 +13,7 @@ from prefect.artifacts import (
     create_table_artifact,
 )
 
+from sentinel.artifacts import Decision
 from sentinel.errors import ValidationFailed
 from tasks.run import Run
 
@@ -46,13 +47,11 @@ def show_picture(picture: Path, key: str, description: str) -> None:
     create_image_artifact(f"data:image/png;base64,{encoded}", key=key, description=description)
 
 
-def show_version(run: Run, version: str, outcome: str, reason: str, report: Path) -> None:
+def show_version(run: Run, decision: Decision, report: Path) -> None:
     """A link to the version in MLflow where a server is named, and a few lines in any case."""
-    name = run.config.name
+    title = f"{decision.name} version {decision.version}: {decision.outcome}"
     if run.tracking_uri.startswith("http"):
-        create_link_artifact(
-            f"{run.tracking_uri.rstrip('/')}/#/models/{name}/versions/{version}",
-            key="mlflow-version", link_text=f"{name} version {version} in MLflow",
-        )  # fmt: skip
-    lines = (f"# {name} version {version}: {outcome}", reason, f"Report: `{report}`", f"MLflow: `{run.tracking_uri}`")
-    create_markdown_artifact("\n\n".join(lines), key="version", description=f"{name} version {version}: {outcome}")
+        page = f"{run.tracking_uri.rstrip('/')}/#/models/{decision.name}/versions/{decision.version}"
+        create_link_artifact(page, key="mlflow-version", link_text=f"{title} (MLflow)")
+    lines = (f"# {title}", decision.reason, f"Report: `{report}`", f"MLflow: `{run.tracking_uri}`")
+    create_markdown_artifact("\n\n".join(lines), key="version", description=title)

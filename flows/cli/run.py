@@ -44,7 +44,7 @@ def run(config: ConfigOption = None, data_version: DataVersionOption = None, as_
         session.answer(result)
     else:
         _show(session, result)
-    if result["decision"]["outcome"] == "rejected":
+    if result["decision"] == "rejected":
         raise typer.Exit(GateFailed.exit_code)
 
 
@@ -83,10 +83,9 @@ def _show(session: Session, result: dict[str, Any]) -> None:
         f"[bold]data[/]      version {result['data_version']}: {result['rows']:,} rows, {result['frauds']:,} frauds"
     )
     answers.print(gates)
-    decision = result["decision"]
-    colour = _COLOURS.get(decision["outcome"], "yellow")
+    colour = _COLOURS.get(result["decision"], "yellow")
     aliases = ", ".join(result["aliases"]) or "none"
-    answers.print(f"[bold]decision[/]  [{colour}]{decision['outcome']}[/]: {decision['reason']}")
+    answers.print(f"[bold]decision[/]  [{colour}]{result['decision']}[/]: {result['reason']}")
     answers.print(f"[bold]version[/]   {session.config.name} version {result['version']}, alias {aliases}")
     answers.print(f"[bold]{result['sentence']}[/]" if result["nothing_new"] else "")
     for what, command in _next_commands(session, result):
@@ -100,7 +99,7 @@ def _number(value: Any) -> str:
 def _next_commands(session: Session, result: dict[str, Any]) -> list[tuple[str, str]]:
     here = Path.cwd()
     bin_folder = _from_here(session.paths.root / ".venv" / "bin", here)
-    report = _from_here(session.paths.home / result["release_path"] / "report.html", here)
+    report = _from_here(Path(result["release_path"]) / "report.html", here)
     uri = tracking_uri(session.config, session.paths)
     mlflow = uri if uri.startswith("http") else f"{bin_folder}/mlflow server --backend-store-uri {uri} --port 5000"
     named = prefect_api_url(session.config) if not _is_embedded(session) else None

@@ -60,6 +60,7 @@ class ValidatedData(Artifact):
     transactions_sha256: str
     expectations: int
     rows: int
+    warnings: tuple[str, ...] = ()  # what is odd but does not stop a run, in sentences
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)

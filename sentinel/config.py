@@ -123,6 +123,10 @@ class Validation(Section):
     max_fraud_rate: Fraction = 0.2
     max_amount_minor: Annotated[int, Field(gt=0)] = 100_000_000
     categories: dict[str, tuple[str, ...]] = {}  # known values of declared categorical columns
+    max_nonpositive_fraction: Fraction = 0.1  # of the amounts: refunds and checks of a card
+    min_labelled_fraction: Fraction = 0.9  # of the transactions older than the label maturity
+    max_empty_days_fraction: Fraction = 0.1  # of the days between the first and the last transaction
+    max_null_fraction: Fraction = 0.5  # of a declared input; more is a warning
 
 
 class Features(Section):

@@ -37,7 +37,7 @@ def failed_expectations(evidence: Evidence) -> Measured:
     evaluated, passed = int(statistics["evaluated_expectations"]), int(statistics["successful_expectations"])
     if evaluated < 1:
         raise UnmeasuredError("No expectation about the data was evaluated.")
-    return Measured(evaluated - passed, f"{passed} of {evaluated} expectations about the data hold.")
+    return Measured(float(evaluated - passed), f"{passed} of {evaluated} expectations about the data hold.")
 
 
 def test_pr_auc(evidence: Evidence) -> Measured:

@@ -1,4 +1,4 @@
-"""What a release remembers of its data: how every input was distributed in training, and frozen questions with answers."""
+"""What a release remembers of its data: how each input was distributed, and frozen questions with answers."""
 
 # pyarrow carries no types:
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false

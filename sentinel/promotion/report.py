@@ -85,7 +85,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    cast("dict[str, Any]", environment.filters)["figure"] = _figure  # jinja2 leaves its type open
+    environment.filters["figure"] = _figure  # pyright: ignore[reportUnknownMemberType]
     return environment
 
 

@@ -1,0 +1,224 @@
+"""Small artifacts of the stages before promotion: real files, and graphs that ONNX Runtime runs."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx.helper as build
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sentinel.artifacts import (
+    Candidates,
+    FeatureTable,
+    GateReport,
+    OnnxModel,
+    Release,
+    Splits,
+    TrainedModel,
+    ValidatedData,
+)
+from sentinel.config import Gates
+from sentinel.promotion.gates import judge
+from sentinel.promotion.opponent import Champion
+from sentinel.promotion.release import Provenance, package
+from sentinel.scoring import Scorer
+from sentinel.storage import sha256_file, sha256_path, write_json
+from tests.tables import START, canonical_table
+
+NUMERIC = ("event_timestamp", "amount_minor", "customer_count_1d", "customer_spending_age_us")
+RUN_ID = "0" * 32
+GATES = Gates(min_pr_auc=0.3, max_latency_p99_ms=1000.0)
+PROVENANCE = Provenance("d" * 32, "1" * 64, "c" * 40, True, 7, {"torch": "2.13.0"})
+_DAYS = {"train": (10, 50), "validation": (50, 57), "calibration": (57, 64), "test": (64, 85)}
+
+
+@dataclass(frozen=True)
+class Stages:
+    """One candidate's artifacts below `home`."""
+
+    home: Path
+    validated: ValidatedData
+    table: FeatureTable
+    splits: Splits
+    trained: TrainedModel
+    onnx: OnnxModel
+    candidates: Candidates
+
+
+def graph(file: Path, amount_weight: float = 1.5e-3, *, bias: float = -9.0) -> Path:
+    """A logistic graph over raw inputs (missing reads as 0) with the contract's names, batch dynamic."""
+    weights = np.array([[0.0], [amount_weight], [0.02], [0.0]])
+    nodes = [
+        build.make_node("IsNaN", ["numeric"], ["missing"]),
+        build.make_node("Where", ["missing", "zero", "numeric"], ["known"]),
+        build.make_node("MatMul", ["known", "weights"], ["product"]),
+        build.make_node("Add", ["product", "bias"], ["logit"]),
+        build.make_node("Sigmoid", ["logit"], ["wide"]),
+        build.make_node("Cast", ["wide"], ["single"], to=onnx.TensorProto.FLOAT),
+        build.make_node("Squeeze", ["single", "axis"], ["probability"]),
+    ]
+    constants = [
+        onnx.numpy_helper.from_array(np.array(0.0), "zero"),
+        onnx.numpy_helper.from_array(weights, "weights"),
+        onnx.numpy_helper.from_array(np.array([bias]), "bias"),
+        onnx.numpy_helper.from_array(np.array([1], np.int64), "axis"),
+    ]
+    inputs = [build.make_tensor_value_info("numeric", onnx.TensorProto.DOUBLE, ["rows", len(NUMERIC)])]
+    outputs = [build.make_tensor_value_info("probability", onnx.TensorProto.FLOAT, ["rows"])]
+    body = build.make_graph(nodes, "standin", inputs, outputs, constants)
+    model = build.make_model(body, opset_imports=[build.make_opsetid("", 17)], ir_version=9)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save_model(model, file)
+    return file
+
+
+def stages(
+    home: Path,
+    *,
+    variant_weight: float | None = None,
+    amount_weight: float = 1.5e-3,
+    run_id: str = RUN_ID,
+    days: int = 0,
+    rows: int = 6000,
+) -> Stages:
+    """A candidate whose labels are drawn from its own probabilities. `days` shifts everything into the future.
+
+    `variant_weight`: what an int8 variant, then chosen, has instead of `amount_weight`.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    exported = home / "export"
+    graph(exported / "fp32.onnx", amount_weight)
+    table = _features(home / "features", exported / "fp32.onnx", days, rows)
+    splits = _splits(home / "splits", table, days)
+    write_json(exported / "inputs.json", {"numeric": list(NUMERIC), "categorical": []})
+    write_json(exported / "parity.json", {"max_absolute_difference": 1e-7})
+    onnx_model = OnnxModel(**_kept(home, exported), run_id=run_id, parity=1e-7)
+    return Stages(
+        home,
+        _validated(home / "validated", rows),
+        FeatureTable(**_kept(home, home / "features"), rows=rows, feature_set_hash="f" * 64),
+        splits,
+        _trained(home / "trained", table, exported / "fp32.onnx", days, run_id, home),
+        onnx_model,
+        _candidates(home / "candidates", exported / "fp32.onnx", variant_weight, run_id, home),
+    )
+
+
+def packaged(
+    made: Stages, champion: Champion | None = None, gates: Gates = GATES, name: str = "tests"
+) -> tuple[Stages, GateReport, Release]:
+    report = judged(made, made.home / "gates", champion, gates)
+    release = package(
+        report, made.validated, made.table, made.splits, made.trained, made.onnx, made.candidates, PROVENANCE,
+        name=name, home=made.home, out_root=made.home / "releases" / name,
+    )  # fmt: skip
+    return made, report, release
+
+
+def judged(made: Stages, out: Path, champion: Champion | None = None, gates: Gates = GATES) -> GateReport:
+    return judge(
+        made.validated, made.splits, made.trained, made.onnx, made.candidates, champion, gates,
+        home=made.home, out=out,
+    )  # fmt: skip
+
+
+def _kept(home: Path, path: Path) -> dict[str, str]:
+    return {"path": os.path.relpath(path, home), "sha256": sha256_path(path)}
+
+
+def _features(folder: Path, graph_file: Path, days: int, rows: int) -> pa.Table:
+    random = np.random.default_rng(3)
+    table = canonical_table(rows, seed=3, with_declared=False)
+    amount = random.lognormal(7.6, 0.9, rows).astype(np.int64)
+    count = random.integers(0, 6, rows)
+    age = np.where(random.random(rows) < 0.1, np.nan, random.integers(1, 10**9, rows).astype(float))
+    numeric = np.column_stack([np.zeros(rows), amount, count, age]).astype(float)
+    fraud = random.random(rows) < Scorer(graph_file).score(numeric)
+    times = pa.array(table["event_timestamp"].to_numpy() + np.timedelta64(days, "D"), pa.timestamp("us", "UTC"))
+    kept = {
+        "event_timestamp": times,
+        "amount_minor": pa.array(amount),
+        "is_fraud": pa.array(fraud),
+        "customer_count_1d": pa.array(count),
+        "customer_spending_age_us": pa.array(age, from_pandas=True).cast(pa.int64()),
+    }
+    columns = {"transaction_id": table["transaction_id"], "customer_id": table["customer_id"], **kept}
+    folder.mkdir(parents=True)
+    pq.write_table(pa.table(columns), folder / "features.parquet")
+    view = {"view": "customer_spending", "entity": "customer", "kind": "spending"}
+    aggregate = {"name": "customer_count_1d", "statistic": "count", "window_us": 86_400_000_000, **view}
+    stored = {"hash": "f" * 64, "aggregates": [aggregate], "ages": [{"name": "customer_spending_age_us", **view}]}
+    write_json(folder / "feature_set.json", {**stored, "numeric": [], "categorical": [], "slices": []})
+    return pa.table(columns)
+
+
+def _part(table: pa.Table, part: str, days: int) -> np.ndarray:
+    start, end = (np.datetime64((START + timedelta(days=day + days)).replace(tzinfo=None)) for day in _DAYS[part])
+    times = table["event_timestamp"].to_numpy()
+    return (times >= start) & (times < end)
+
+
+def _splits(folder: Path, table: pa.Table, days: int) -> Splits:
+    rows = {part: int(_part(table, part, days).sum()) for part in _DAYS}
+    frauds = {part: int(table["is_fraud"].to_numpy()[_part(table, part, days)].sum()) for part in _DAYS}
+    stored = {
+        part: {
+            "start": (START + timedelta(days=first + days)).isoformat(),
+            "end": (START + timedelta(days=last + days)).isoformat(),
+            "rows": rows[part],
+            "frauds": frauds[part],
+        }
+        for part, (first, last) in _DAYS.items()
+    }
+    write_json(folder / "splits.json", stored)
+    return Splits(**_kept(folder.parent, folder), table="features/features.parquet", rows=rows, frauds=frauds)
+
+
+def _validated(folder: Path, rows: int) -> ValidatedData:
+    statistics = {"evaluated_expectations": 25, "successful_expectations": 25}
+    write_json(folder / "verdict.json", {"success": True, "statistics": statistics})
+    return ValidatedData(
+        **_kept(folder.parent, folder), transactions="-", transactions_sha256="0" * 64, expectations=25, rows=rows
+    )
+
+
+def _trained(folder: Path, table: pa.Table, graph_file: Path, days: int, run_id: str, home: Path) -> TrainedModel:
+    random = np.random.default_rng(5)
+    parts: list[pa.Table] = []
+    for part in ("validation", "calibration", "test"):
+        rows = table.filter(pa.array(_part(table, part, days)))
+        parts.append(rows.append_column("split", pa.array([part] * rows.num_rows)))
+    scored = pa.concat_tables(parts).drop_columns(["customer_count_1d", "customer_spending_age_us"])
+    noisy = np.clip(scored["is_fraud"].to_numpy() * 0.05 + random.random(scored.num_rows) * 0.3, 0, 1)
+    scored = scored.append_column("logistic", pa.array(noisy, pa.float32()))
+    folder.mkdir(parents=True)
+    pq.write_table(scored, folder / "scores.parquet")
+    write_json(folder / "training.json", {"threshold": 0.35})
+    return TrainedModel(**_kept(home, folder), run_id=run_id, metrics={"validation_pr_auc": 0.7})
+
+
+def _candidates(folder: Path, fp32: Path, variant_weight: float | None, run_id: str, home: Path) -> Candidates:
+    folder.mkdir(parents=True)
+    chosen = "fp32" if variant_weight is None else "int8"
+    served = folder / f"{chosen}.onnx"
+    if variant_weight is None:
+        served.write_bytes(fp32.read_bytes())
+    else:
+        graph(served, variant_weight)
+    variants = {"fp32": {"pr_auc": 0.7, "bytes": fp32.stat().st_size, "latency_p99_ms": 0.2}}
+    write_json(folder / "measurements.json", {"variants": variants, "chosen": chosen})
+    digest = sha256_file(served)
+    return Candidates(
+        **_kept(home, folder), run_id=run_id, chosen=chosen, reason="It was the fastest.", model_sha256=digest
+    )
+
+
+def read_json(file: Path) -> dict:
+    return json.loads(file.read_text())

@@ -11,6 +11,7 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.flows import Flow
 from prefect.schedules import Cron
@@ -44,19 +45,20 @@ def deploy(config: Config, paths: Paths, api_url: str) -> Deployed:
     try:
         _ensure_work_pool()
         source = cast("Flow[..., Any]", flow.from_source(source=str(paths.root), entrypoint=ENTRYPOINT))
-        deployment_id = source.deploy(
-            name=config.name,
-            work_pool_name=WORK_POOL,
-            description=f"Main job of {config.name}: nightly, or started by hand.",
-            parameters={"config": os.path.relpath(config.file.resolve(), paths.root)},
-            schedule=Cron(config.schedule.cron, timezone=config.schedule.time_zone),
-            concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),
-            job_variables={"env": _worker_environment(paths), "working_dir": str(paths.root)},
-            tags=["sentinel", config.name],
-            build=False,
-            print_next_steps=False,
-            ignore_warnings=True,
+        deployment = cast(
+            RunnerDeployment,
+            source.to_deployment(
+                name=config.name,
+                work_pool_name=WORK_POOL,
+                description=f"Main job of {config.name}: nightly, or started by hand.",
+                parameters={"config": os.path.relpath(config.file.resolve(), paths.root)},
+                schedule=Cron(config.schedule.cron, timezone=config.schedule.time_zone),
+                concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),
+                job_variables={"env": _worker_environment(paths), "working_dir": str(paths.root)},
+                tags=["sentinel", config.name],
+            ),
         )
+        deployment_id = deployment.apply()
     except (httpx.HTTPError, RuntimeError) as error:
         raise ServiceUnavailable(
             f"The Prefect server {api_url} does not answer as one: {str(error).splitlines()[0]} "

@@ -14,7 +14,7 @@ from tasks.stage import Work, stage
     timeout=timedelta(hours=4),
 )
 def features(work: Work, validated: ValidatedData) -> FeatureTable:
-    from sentinel.features.stage import build_features
+    from sentinel.features.retrieval import build_features
 
     config = work.run.config
     return build_features(

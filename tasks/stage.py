@@ -18,7 +18,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from prefect import Task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from prefect.cache_policies import CacheKeyFnPolicy
+from prefect.cache_policies import NO_CACHE, CacheKeyFnPolicy
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 from pydantic import BaseModel
@@ -115,7 +115,7 @@ class Stage(Generic[Inputs, Output]):
             retry_delay_seconds=[2.0, 8.0][: self.retries] or None,
             retry_condition_fn=_is_worth_a_retry if self.retries else None,
             timeout_seconds=self.timeout.total_seconds(),
-            cache_policy=CacheKeyFnPolicy(cache_key_fn=_given_key if self.is_cached else _no_key),
+            cache_policy=CacheKeyFnPolicy(cache_key_fn=_given_key) if self.is_cached else NO_CACHE,
             persist_result=self.is_cached,
             result_serializer="json",
             log_prints=False,
@@ -136,10 +136,6 @@ def stage(
 
 def _given_key(context: TaskRunContext, parameters: dict[str, Any]) -> str | None:
     return parameters["key"]
-
-
-def _no_key(context: TaskRunContext, parameters: dict[str, Any]) -> str | None:
-    return None
 
 
 def _is_worth_a_retry(task: Any, run: TaskRun, state: State[Any]) -> bool:

@@ -17,7 +17,7 @@ from sentinel.config import Config, load_config
 from sentinel.paths import Paths, find_paths
 
 ConfigOption = Annotated[
-    Path | None, typer.Option("--config", help="The TOML file of the data set. [default: configs/default.toml]")
+    Path | None, typer.Option("--config", help="The TOML file of the data set; without it configs/default.toml.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and logs on stderr.")]
 

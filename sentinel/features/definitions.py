@@ -35,33 +35,42 @@ def feast_objects(
     feature_set: FeatureSet, files: Mapping[str, Path], key_types: Mapping[str, KeyType]
 ) -> list[FeastObject]:
     """Entities, sources, views and the service. `files`: of each view, `key_types`: of each key column."""
-    entities = {
-        view.entity: Entity(
-            name=view.entity,
-            join_keys=[view.key],
-            value_type=ValueType.INT64 if key_types[view.key] == "int64" else ValueType.STRING,
-        )
-        for view in feature_set.views
-    }
+    entities = {view.entity: _entity(view, key_types[view.key]) for view in feature_set.views}
+    sources = {view.name: _source(view, feature_set, files[view.name]) for view in feature_set.views}
     views = [
-        _feast_view(view, feature_set, entities[view.entity], files[view.name], key_types[view.key])
+        _feast_view(view, feature_set, entities[view.entity], sources[view.name], key_types[view.key])
         for view in feature_set.views
     ]
     service = FeatureService(
         name=service_name(feature_set), features=list(views), tags={"feature_set_hash": feature_set.hash}
     )
-    return [*entities.values(), *(view.batch_source for view in views), *views, service]
+    return [*entities.values(), *sources.values(), *views, service]
 
 
-def _feast_view(view: View, feature_set: FeatureSet, entity: Entity, file: Path, key_type: KeyType) -> FeatureView:
-    name = view_name(view, feature_set)
+def _entity(view: View, key_type: KeyType) -> Entity:
+    value_type = ValueType.INT64 if key_type == "int64" else ValueType.STRING
+    return Entity(name=view.entity, join_keys=[view.key], value_type=value_type)
+
+
+def _source(view: View, feature_set: FeatureSet, file: Path) -> FileSource:
+    return FileSource(
+        name=view_name(view, feature_set),
+        path=str(file),
+        timestamp_field=KNOWABLE_AT,
+        file_format=ParquetFormat(),
+    )
+
+
+def _feast_view(
+    view: View, feature_set: FeatureSet, entity: Entity, source: FileSource, key_type: KeyType
+) -> FeatureView:
     key = Field(name=view.key, dtype=Int64 if key_type == "int64" else String)
     return FeatureView(
-        name=name,
+        name=view_name(view, feature_set),
         entities=[entity],
         ttl=view.ttl,
         schema=[key, *(Field(name=feature, dtype=Int64) for feature in view.stored)],
-        source=FileSource(name=name, path=str(file), timestamp_field=KNOWABLE_AT, file_format=ParquetFormat()),
+        source=source,
         online=True,
         tags={"feature_set_hash": feature_set.hash},
     )

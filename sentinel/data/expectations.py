@@ -1,0 +1,159 @@
+"""Expectations that Great Expectations does not have, about a whole table of transactions.
+
+Import this before a suite is loaded: without a word, Great Expectations drops expectations of unknown classes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, cast
+
+import pandas as pd
+from great_expectations.execution_engine import PandasExecutionEngine
+from great_expectations.expectations.expectation import BatchExpectation
+from great_expectations.expectations.metrics.metric_provider import metric_value
+from great_expectations.expectations.metrics.table_metric_provider import TableMetricProvider
+
+SAMPLES = 5
+_DAY_S = 86_400
+
+
+def contract_type(dtype: object) -> str:
+    """A pandas dtype in the words of the column contract: nullable or not, int64 is int64."""
+    name = str(dtype).removesuffix("[pyarrow]")
+    words = {"boolean": "bool", "double": "float64", "datetime64[us, UTC]": "timestamp[us, UTC]"}
+    return words.get(name, name[0].lower() + name[1:])
+
+
+def _frame(engine: PandasExecutionEngine, domain: dict[str, Any]) -> pd.DataFrame:
+    return cast(pd.DataFrame, engine.get_domain_records(domain_kwargs=domain))
+
+
+class ColumnTypes(TableMetricProvider):
+    """{column: type in the contract's words}."""
+
+    metric_name = "table.contract_types"
+
+    @metric_value(engine=PandasExecutionEngine)
+    def _pandas(
+        cls,  # noqa: N805  # the decorator makes it a class method
+        execution_engine: PandasExecutionEngine,
+        metric_domain_kwargs: dict[str, Any],
+        **_: Any,
+    ) -> dict[str, str]:
+        frame = _frame(execution_engine, metric_domain_kwargs)
+        return {str(name): contract_type(dtype) for name, dtype in frame.dtypes.items()}
+
+
+class LabelsOfMatureRows(TableMetricProvider):
+    """How many rows are older than the maturity, how many of them have no label, and the first of these."""
+
+    metric_name = "table.labels_of_mature_rows"
+    value_keys = ("label", "column", "maturity_days")
+
+    @metric_value(engine=PandasExecutionEngine)
+    def _pandas(
+        cls,  # noqa: N805  # the decorator makes it a class method
+        execution_engine: PandasExecutionEngine,
+        metric_domain_kwargs: dict[str, Any],
+        metric_value_kwargs: dict[str, Any],
+        **_: Any,
+    ) -> dict[str, Any]:
+        frame = _frame(execution_engine, metric_domain_kwargs)
+        times = frame[metric_value_kwargs["column"]]
+        mature = times <= times.max() - pd.Timedelta(days=metric_value_kwargs["maturity_days"])
+        unlabelled = mature & frame[metric_value_kwargs["label"]].isna()
+        first = [int(row) for row in frame.index[unlabelled][:SAMPLES]]
+        return {"mature": int(mature.sum()), "unlabelled": int(unlabelled.sum()), "first": first}
+
+
+class Span(TableMetricProvider):
+    """Days between the first and the last time, and how many calendar days (UTC) of these hold no row."""
+
+    metric_name = "table.span"
+    value_keys = ("column",)
+
+    @metric_value(engine=PandasExecutionEngine)
+    def _pandas(
+        cls,  # noqa: N805  # the decorator makes it a class method
+        execution_engine: PandasExecutionEngine,
+        metric_domain_kwargs: dict[str, Any],
+        metric_value_kwargs: dict[str, Any],
+        **_: Any,
+    ) -> dict[str, float]:
+        times = _frame(execution_engine, metric_domain_kwargs)[metric_value_kwargs["column"]].dropna()
+        if times.empty:
+            return {"days": 0.0, "calendar_days": 0, "empty_days": 0}
+        days = times.dt.floor("D").drop_duplicates()
+        calendar = (days.max() - days.min()).days + 1
+        return {
+            "days": (times.max() - times.min()).total_seconds() / _DAY_S,
+            "calendar_days": calendar,
+            "empty_days": calendar - len(days),
+        }
+
+
+class ExpectTableColumnTypes(BatchExpectation):
+    """Each column that is there has one of its types."""
+
+    types: dict[str, list[str]]
+    metric_dependencies: ClassVar[tuple[str, ...]] = ("table.contract_types",)
+    success_keys: ClassVar[tuple[str, ...]] = ("types",)
+    args_keys: ClassVar[tuple[str, ...]] = ("types",)
+
+    def _validate(self, metrics: dict[str, Any], **_: Any) -> dict[str, Any]:
+        found = cast(dict[str, str], metrics["table.contract_types"])
+        wrong = {name: found[name] for name, right in self.types.items() if name in found and found[name] not in right}
+        return {"success": not wrong, "result": {"observed_value": found, "details": {"wrong": wrong}}}
+
+
+class ExpectMatureRowsToBeLabelled(BatchExpectation):
+    """Of the rows older than `maturity_days` before the last one, at least `min_fraction` have a label."""
+
+    label: str
+    column: str
+    maturity_days: float
+    min_fraction: float
+    metric_dependencies: ClassVar[tuple[str, ...]] = ("table.labels_of_mature_rows",)
+    success_keys: ClassVar[tuple[str, ...]] = ("label", "column", "maturity_days", "min_fraction")
+    args_keys: ClassVar[tuple[str, ...]] = success_keys
+
+    def _validate(self, metrics: dict[str, Any], **_: Any) -> dict[str, Any]:
+        found = metrics["table.labels_of_mature_rows"]
+        labelled = 1 - found["unlabelled"] / found["mature"] if found["mature"] else 0.0
+        result = {
+            "observed_value": labelled,
+            "element_count": found["mature"],
+            "unexpected_count": found["unlabelled"],
+            "unexpected_percent": 100 * (1 - labelled),
+            "partial_unexpected_index_list": found["first"],
+        }
+        return {"success": found["mature"] > 0 and labelled >= self.min_fraction, "result": result}
+
+
+class ExpectColumnSpanToExceed(BatchExpectation):
+    """More than `days` lie between the first and the last time."""
+
+    column: str
+    days: float
+    metric_dependencies: ClassVar[tuple[str, ...]] = ("table.span",)
+    success_keys: ClassVar[tuple[str, ...]] = ("column", "days")
+    args_keys: ClassVar[tuple[str, ...]] = success_keys
+
+    def _validate(self, metrics: dict[str, Any], **_: Any) -> dict[str, Any]:
+        days = metrics["table.span"]["days"]
+        return {"success": bool(days > self.days), "result": {"observed_value": days}}
+
+
+class ExpectColumnToCoverDays(BatchExpectation):
+    """At most `max_empty_fraction` of the calendar days between the first and the last time hold no row."""
+
+    column: str
+    max_empty_fraction: float
+    metric_dependencies: ClassVar[tuple[str, ...]] = ("table.span",)
+    success_keys: ClassVar[tuple[str, ...]] = ("column", "max_empty_fraction")
+    args_keys: ClassVar[tuple[str, ...]] = success_keys
+
+    def _validate(self, metrics: dict[str, Any], **_: Any) -> dict[str, Any]:
+        span = metrics["table.span"]
+        empty = span["empty_days"] / span["calendar_days"] if span["calendar_days"] else 1.0
+        return {"success": bool(empty <= self.max_empty_fraction), "result": {"observed_value": empty, "details": span}}

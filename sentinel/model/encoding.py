@@ -11,13 +11,13 @@ what goes out lies in [0, 1]: an extreme value can do no more than the largest o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.tree import DecisionTreeClassifier
 from torch import Tensor, nn
-from torch.nn import functional
 
 from sentinel.model.inputs import ModelInputs
 
@@ -61,9 +61,8 @@ class Encoding(nn.Module):
         parts = [piece * present.index_select(1, self.feature), 1 - present.index_select(1, self.missing)]
         if categorical is not None:
             for position, codes in enumerate(self.codes):
-                # A code beyond the vocabulary cannot come from ModelInputs.encode; it counts as the last value.
-                code = categorical[:, position].clamp(0, codes - 1)
-                parts.append(functional.one_hot(code, codes).float())
+                values = torch.arange(codes, device=categorical.device)
+                parts.append((categorical[:, position : position + 1] == values).float())
         return torch.cat(parts, dim=1)
 
     @classmethod
@@ -95,7 +94,7 @@ def feature_edges(values: Tensor, labels: Tensor, bins: int) -> Tensor:
         random_state=0,
     )
     tree.fit(values.numpy()[:, None], labels.numpy())
-    splits: NDArray[np.float64] = tree.tree_.threshold[tree.tree_.children_left != LEAF]
+    splits = cast("NDArray[np.float64]", tree.tree_.threshold[tree.tree_.children_left != LEAF])
     return _spaced(torch.cat([values.min()[None], torch.from_numpy(np.sort(splits)), values.max()[None]]))
 
 

@@ -1,0 +1,71 @@
+"""Rows as the loop wants them: tensors on the device, derived features computed once."""
+
+# pyarrow and torch carry few types:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeStubs=false
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sentinel.model.derived import DerivedFeatures
+from sentinel.model.inputs import ModelInputs
+from sentinel.model.network import FraudNet
+
+BLOCK = 32_768  # rows that are derived or scored at once, so that float64 intermediates stay small
+
+
+@dataclass(frozen=True)
+class Rows:
+    """derived float32 [N, D], categorical int64 [N, C] (None when C = 0), labels float32 [N]."""
+
+    derived: Tensor
+    categorical: Tensor | None
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, positions: Tensor) -> Rows:
+        categorical = None if self.categorical is None else self.categorical[positions]
+        return Rows(self.derived[positions], categorical, self.labels[positions])
+
+    def to(self, device: torch.device) -> Rows:
+        categorical = None if self.categorical is None else self.categorical.to(device)
+        return Rows(self.derived.to(device), categorical, self.labels.to(device))
+
+    def is_fraud(self) -> NDArray[np.bool_]:
+        return self.labels.cpu().numpy() > 0
+
+
+def make_rows(table: pa.Table, inputs: ModelInputs, derive: DerivedFeatures) -> Rows:
+    """On the CPU, block by block."""
+    derived = torch.empty((table.num_rows, len(derive.names)))
+    categorical = torch.empty((table.num_rows, len(inputs.categorical)), dtype=torch.int64)
+    with torch.inference_mode():
+        for start in range(0, table.num_rows, BLOCK):
+            numeric, codes = inputs.encode(table.slice(start, BLOCK))
+            derived[start : start + BLOCK] = derive(torch.from_numpy(numeric))
+            categorical[start : start + BLOCK] = torch.from_numpy(codes)
+    labels = torch.from_numpy(table["is_fraud"].to_numpy().astype(np.float32))
+    return Rows(derived, categorical if inputs.categorical else None, labels)
+
+
+def logits(net: FraudNet, rows: Rows) -> NDArray[np.float64]:
+    """Uncalibrated logits [N] of an fp32 forward pass in evaluation mode, as the exported graph computes them."""
+    was_training = net.training
+    net.eval()
+    answers: list[NDArray[np.float32]] = []
+    with torch.inference_mode():
+        for start in range(0, len(rows), BLOCK):
+            block = slice(start, start + BLOCK)
+            codes = None if rows.categorical is None else rows.categorical[block]
+            answers.append(net.score(rows.derived[block], codes).float().cpu().numpy())
+    net.train(was_training)
+    return np.concatenate(answers).astype(np.float64)

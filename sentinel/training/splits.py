@@ -1,0 +1,142 @@
+"""Train, validation, calibration and test by time, with the label maturity between them.
+
+    history | train | gap | validation | gap | calibration | gap | test | gap | the table's end
+
+A gap is `label_maturity` long: whoever trained at its end knew the labels before it, and no later ones.
+Rows count by their age, never by whether their label happens to be known: that would favour early reports.
+"""
+
+# pyarrow carries no types:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeStubs=false
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from sentinel.artifacts import FeatureTable, Splits
+from sentinel.config import SplitTimes
+from sentinel.errors import DataContractError
+from sentinel.progress import Progress, silent
+from sentinel.storage import complete_folder, sha256_path, write_json
+
+PARTS = ("train", "validation", "calibration", "test")
+TABLE, SPLITS = "features.parquet", "splits.json"
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Transactions with start <= event_timestamp < end."""
+
+    start: datetime
+    end: datetime
+
+
+def plan_parts(first: datetime, last: datetime, times: SplitTimes) -> dict[str, Part]:
+    """The parts of a table whose transactions happened from `first` to `last`.
+
+    Raises DataContractError when nothing is left to train on.
+    """
+    maturity = times.label_maturity
+    parts: dict[str, Part] = {}
+    end = last + _MICROSECOND - maturity
+    for name in ("test", "calibration", "validation"):
+        length = cast(timedelta, getattr(times, name))
+        parts[name] = Part(end - length, end)
+        end = end - length - maturity
+    parts["train"] = Part(first + times.history, end)
+    if parts["train"].start >= end:
+        needed = times.history + times.validation + times.calibration + times.test + 4 * maturity
+        raise DataContractError(
+            f"The table spans {_days(last - first)} days, from {first:%Y-%m-%d} to {last:%Y-%m-%d}, and the parts need "
+            f"more than {_days(needed)}: history {_days(times.history)}, validation {_days(times.validation)}, "
+            f"calibration {_days(times.calibration)}, test {_days(times.test)} and four gaps of {_days(maturity)} "
+            "(label_maturity), before the first day of training. Bring more days, or shorten them in [splits]."
+        )
+    return {name: parts[name] for name in PARTS}
+
+
+def split(table: FeatureTable, settings: SplitTimes, *, home: Path, out: Path, progress: Progress = silent) -> Splits:
+    """Write splits.json. Raises DataContractError when a part lacks rows or one of the two classes."""
+    path = table.locate(home) / TABLE
+    moments = ds.dataset(path).to_table(columns=["event_timestamp", "is_fraud"])
+    if not moments.num_rows:
+        raise DataContractError(f"{path} has no rows. Bring data that the contract accepts.")
+    extremes = pc.call_function("min_max", [moments["event_timestamp"]]).as_py()
+    parts = plan_parts(_utc(extremes["min"]), _utc(extremes["max"]), settings)
+    described: dict[str, dict[str, Any]] = {}
+    for done, (name, part) in enumerate(parts.items()):
+        progress(done, len(parts), name)
+        rows = _labelled(moments.filter(_within(part)), settings.unlabelled_is_genuine)
+        frauds = rows.filter(pc.field("is_fraud")).num_rows
+        described[name] = {"start": part.start.isoformat(), "end": part.end.isoformat(), "rows": rows.num_rows}
+        described[name] |= {"frauds": frauds, "unlabelled_is_genuine": settings.unlabelled_is_genuine}
+    _require_both_classes(described)
+    with complete_folder(out) as folder:
+        write_json(folder / SPLITS, described)
+    return Splits(
+        path=os.path.relpath(out, home),
+        sha256=sha256_path(out),
+        table=os.path.relpath(path, home),
+        rows={name: part["rows"] for name, part in described.items()},
+        frauds={name: part["frauds"] for name, part in described.items()},
+    )
+
+
+def read_splits(folder: Path) -> dict[str, dict[str, Any]]:
+    return cast("dict[str, dict[str, Any]]", json.loads((folder / SPLITS).read_text()))
+
+
+def read_part(table: Path, splits: Mapping[str, Any], name: str, columns: Sequence[str]) -> pa.Table:
+    """The rows of one part, in the table's order, with `columns`; is_fraud has no nulls."""
+    described = splits[name]
+    part = Part(datetime.fromisoformat(described["start"]), datetime.fromisoformat(described["end"]))
+    wanted = list(dict.fromkeys([*columns, "is_fraud"]))
+    rows = ds.dataset(table).to_table(columns=wanted, filter=_within(part))
+    return _labelled(rows, described["unlabelled_is_genuine"]).select(list(columns))
+
+
+def _within(part: Part) -> pc.Expression:
+    moment = pc.field("event_timestamp")
+    start, end = (pa.scalar(value, pa.timestamp("us", "UTC")) for value in (part.start, part.end))
+    return (moment >= start) & (moment < end)
+
+
+def _labelled(rows: pa.Table, unlabelled_is_genuine: bool) -> pa.Table:
+    """A row without a label is genuine, or left out."""
+    if not unlabelled_is_genuine:
+        return rows.filter(pc.field("is_fraud").is_valid())
+    column = rows.schema.get_field_index("is_fraud")
+    return rows.set_column(column, "is_fraud", pc.fill_null(rows["is_fraud"], False))
+
+
+def _require_both_classes(parts: Mapping[str, Mapping[str, Any]]) -> None:
+    poor = [name for name, part in parts.items() if not 0 < part["frauds"] < part["rows"]]
+    if poor:
+        found = "; ".join(
+            f"{name} {part['start'][:10]} to {part['end'][:10]}: {part['rows']:,} rows, {part['frauds']:,} frauds"
+            for name, part in parts.items()
+        )
+        raise DataContractError(
+            f"Every part needs frauds and genuine rows, and {', '.join(poor)} {'lacks' if len(poor) == 1 else 'lack'} "
+            f"them ({found}). Bring more data, or change the lengths in [splits]."
+        )
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC)
+
+
+def _days(length: timedelta) -> str:
+    return f"{length / timedelta(days=1):.3g}"

@@ -83,7 +83,8 @@ def make_fold(start: date, days: Days, customers: Customers, labels: Labels) -> 
     if not labels[fold.train].any() or not labels[fold.test].any():
         raise DataContractError(
             f"The fold that starts on {start} has {labels[fold.train].sum()} frauds to train on and "
-            f"{labels[fold.test].sum()} to test on. The protocol needs the handbook's own data, 2018-04-01 to 2018-09-30."
+            f"{labels[fold.test].sum()} to test on. "
+            "The protocol needs the data published with the handbook, 2018-04-01 to 2018-09-30."
         )
     return fold
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sentinel.artifacts import Decision, RawData
+from sentinel.artifacts import Decision, RawData, ValidatedData
 from tasks.run import Run
 
 
@@ -17,6 +17,7 @@ class RunResult:
     rows: int
     frauds: int
     data_version: str
+    warnings: tuple[str, ...]  # of the data validation
     decision: Decision
     stages: list[dict[str, Any]]
 
@@ -48,13 +49,14 @@ class RunResult:
             "rows": self.rows,
             "frauds": self.frauds,
             "data_version": self.data_version,
+            "warnings": list(self.warnings),
             "sentence": self.sentence,
             "nothing_new": self.is_nothing_new,
             "stages": self.stages,
         }
 
 
-def read_result(run: Run, raw: RawData, decision: Decision) -> RunResult:
+def read_result(run: Run, raw: RawData, validated: ValidatedData, decision: Decision) -> RunResult:
     """Read the version back from the registry, which alone knows what its aliases are now."""
     from sentinel.promotion.registry import Registry
 
@@ -66,6 +68,7 @@ def read_result(run: Run, raw: RawData, decision: Decision) -> RunResult:
         rows=raw.rows,
         frauds=raw.frauds,
         data_version=raw.version,
+        warnings=validated.warnings,
         decision=decision,
         stages=[asdict(record) for record in run.stages],
     )

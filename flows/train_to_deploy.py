@@ -62,7 +62,7 @@ def make_champion(run: Run) -> RunResult:
     release = tasks.package(run, raw, validated, table, splits, trained, onnx, candidates, report)
     version = tasks.register(run, release)
     decision = tasks.promote(run, report, version)
-    return read_result(run, raw, decision)
+    return read_result(run, raw, validated, decision)
 
 
 def open_run(config: str, data_version: str | None) -> Run:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefect.artifacts import (
     create_image_artifact,
@@ -14,26 +14,25 @@ from prefect.artifacts import (
 )
 
 from sentinel.artifacts import Decision
-from sentinel.errors import ValidationFailed
 from tasks.run import Run
 
+if TYPE_CHECKING:
+    from sentinel.data.verdict import FailedExpectation
 
-def show_failed_expectations(failure: ValidationFailed) -> None:
+
+def show_failed_expectations(failures: tuple[FailedExpectation, ...], message: str) -> None:
     """A table of the failed expectations with counts and sample rows."""
-    from sentinel.data.validation import FailedExpectation
-
-    failures: tuple[FailedExpectation, ...] = getattr(failure, "failures", ())
     rows = [
         {
             "expectation": failed.name,
             "column": failed.column or "",
             "what is wrong": failed.sentence,
-            "rows": str(failed.unexpected_count),
+            "rows": "" if failed.unexpected_count is None else str(failed.unexpected_count),
             "samples": "; ".join(str(sample) for sample in failed.samples),
         }
         for failed in failures
     ]
-    create_table_artifact(rows, key="failed-expectations", description=str(failure))
+    create_table_artifact(rows, key="failed-expectations", description=message)
 
 
 def show_gates(gates: list[dict[str, Any]]) -> None:

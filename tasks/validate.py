@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 from sentinel.artifacts import RawData, ValidatedData
-from sentinel.errors import ValidationFailed
 from tasks.shown import show_failed_expectations
 from tasks.stage import Work, stage
 
@@ -17,13 +16,14 @@ from tasks.stage import Work, stage
 )
 def validate(work: Work, raw: RawData) -> ValidatedData:
     from sentinel.data.validation import validate as validate_data
+    from sentinel.data.verdict import DataRejected
 
     config = work.run.config
     try:
         return validate_data(
             raw, config.columns, config.validation, config.splits.label_maturity,
-            paths=work.run.paths, out=work.out, progress=work.progress,
+            name=config.name, paths=work.run.paths, out=work.out, progress=work.progress,
         )  # fmt: skip
-    except ValidationFailed as failure:
-        show_failed_expectations(failure)
+    except DataRejected as rejection:
+        show_failed_expectations(rejection.failures, str(rejection))
         raise

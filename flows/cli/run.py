@@ -82,6 +82,8 @@ def _show(session: Session, result: dict[str, Any]) -> None:
     answers.print(
         f"[bold]data[/]      version {result['data_version']}: {result['rows']:,} rows, {result['frauds']:,} frauds"
     )
+    for warning in result["warnings"]:
+        answers.print(f"[yellow]warning[/]   {warning}", soft_wrap=True)
     answers.print(gates)
     colour = _COLOURS.get(result["decision"], "yellow")
     aliases = ", ".join(result["aliases"]) or "none"

@@ -1,0 +1,85 @@
+"""docker/check_release.py as the serve image runs it: with the packages of serve.lock, and none beside them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+from tests.promotion.standins import GATES, packaged, stages
+
+ROOT = Path(__file__).parents[2]
+
+RUN_WITH_ONLY = """
+import runpy, sys
+class OnlyLocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in FORBIDDEN:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+FORBIDDEN = set(sys.argv[1].split(","))
+sys.meta_path.insert(0, OnlyLocked())
+sys.argv = sys.argv[2:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def not_locked() -> list[str]:
+    """Every importable package here that serve.lock does not bring."""
+    lock = (ROOT / "requirements" / "serve.lock").read_text()
+    locked = set(re.findall(r"^([\w.-]+)==", lock, re.MULTILINE))
+    here = packages_distributions()
+    return [
+        package
+        for package, owners in here.items()
+        if not {re.sub(r"[-_.]+", "-", owner).lower() for owner in owners} & (locked | {"sentinel"})
+    ]
+
+
+def check(release: Path) -> tuple[int, dict[str, object]]:
+    command = [sys.executable, "-c", RUN_WITH_ONLY, ",".join(not_locked()), "docker/check_release.py", str(release)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env={"PYTHONPATH": str(ROOT)})
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made, report, packed = packaged(stages(tmp_path_factory.mktemp("home")))
+    assert report.passed
+    return packed.locate(made.home)
+
+
+def test_torch_and_prefect_are_among_what_is_forbidden() -> None:
+    assert {"torch", "prefect", "great_expectations", "mlflow", "pandas"} <= set(not_locked())
+
+
+def test_a_release_that_holds_may_score(release: Path) -> None:
+    code, answer = check(release)
+    assert (code, answer["holds"], answer["golden_difference"]) == (0, True, 0.0)
+
+
+def test_one_flipped_byte_is_found(release: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / release.name
+    shutil.copytree(release, damaged)
+    graph = damaged / "model.onnx"
+    graph.chmod(0o644)
+    content = bytearray(graph.read_bytes())
+    content[len(content) // 2] ^= 1
+    graph.write_bytes(content)
+    code, answer = check(damaged)
+    assert (code, answer["holds"]) == (8, False)
+    assert "model.onnx: its bytes are not those that were released" in str(answer["reason"])
+
+
+def test_a_release_whose_gates_failed_may_not_score(tmp_path: Path) -> None:
+    made, report, packed = packaged(stages(tmp_path), gates=GATES.model_copy(update={"min_pr_auc": 0.999}))
+    assert not report.passed
+    code, answer = check(packed.locate(made.home))
+    assert (code, answer["holds"]) == (8, False)
+    assert "pr_auc_floor" in str(answer["reason"])

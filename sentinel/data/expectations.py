@@ -3,6 +3,9 @@
 Import this before a suite is loaded: without a word, Great Expectations drops expectations of unknown classes.
 """
 
+# GX calls _validate by keyword alone; pandas' types do not know what a column's values are
+# pyright: reportIncompatibleMethodOverride=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+
 from __future__ import annotations
 
 from typing import Any, ClassVar, cast

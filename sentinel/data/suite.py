@@ -4,10 +4,13 @@ Each expectation carries its name, a description, a severity (critical stops a r
 `meta.fault`, the sentence a person reads when it fails; `verdict.py` fills its {rows}, {share}, {observed}...
 """
 
+# GX re-exports its expectations without saying so in an __all__
+# pyright: reportPrivateImportUsage=false
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Set
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import great_expectations.expectations as gxe
@@ -26,7 +29,7 @@ from sentinel.errors import ConfigInvalid
 
 ID = ["int64", "string"]
 TIME = ["timestamp[us, UTC]"]
-EARLIEST, LATEST = "1990-01-01T00:00:00+00:00", "2100-01-01T00:00:00+00:00"
+EARLIEST, LATEST = datetime(1990, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 MISSING_WORDS = ("", " ", "null", "NULL", "None", "nan", "NaN", "N/A", "NA")  # a missing value is null, not a word
 MIN_DISTINCT_AMOUNTS = 10
 MAX_DUPLICATE_FRACTION = 0.01
@@ -177,18 +180,19 @@ def _amount(settings: Validation) -> Iterator[Expectation]:
 
 
 def _times(columns: Columns, settings: Validation, label_maturity: timedelta) -> Iterator[Expectation]:
-    for name in filter(columns.__getattribute__, ("event_timestamp", "recorded_at", "label_available_at")):
+    later = [name for name in ("recorded_at", "label_available_at") if getattr(columns, name)]
+    for name in ("event_timestamp", *later):
         yield gxe.ExpectColumnValuesToBeBetween(
             column=name,
             min_value=EARLIEST,
             max_value=LATEST,
             **_says(
                 f"{name}_plausible",
-                f"Every {name} lies between {EARLIEST[:4]} and {LATEST[:4]}.",
-                f"{{rows}} rows ({{share}}) lie before {EARLIEST[:4]} or after {LATEST[:4]}, such as {{values}}",
+                f"Every {name} lies between {EARLIEST.year} and {LATEST.year}.",
+                f"{{rows}} rows ({{share}}) lie before {EARLIEST.year} or after {LATEST.year}, such as {{values}}",
             ),
         )
-    for name in filter(columns.__getattribute__, ("recorded_at", "label_available_at")):
+    for name in later:
         yield gxe.ExpectColumnPairValuesAToBeGreaterThanB(
             column_A=name,
             column_B="event_timestamp",

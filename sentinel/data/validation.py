@@ -1,5 +1,9 @@
 """The data gate: nothing is learnt from a table that breaks its contract."""
 
+# pyarrow has no types
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeStubs=false, reportUnknownLambdaType=false
+
 from __future__ import annotations
 
 import os
@@ -14,7 +18,7 @@ import pyarrow.parquet as pq
 from sentinel.artifacts import RawData, ValidatedData
 from sentinel.config import Columns, Validation
 from sentinel.data.checkpoint import run_checkpoint
-from sentinel.data.docs import newest_page, without_network
+from sentinel.data.docs import link_page, without_network, write_summary
 from sentinel.data.suite import contract_suite, optional_columns
 from sentinel.data.verdict import DataRejected, FailedExpectation, as_json, faults, judge, rejection
 from sentinel.paths import Paths
@@ -50,12 +54,13 @@ def validate(
         findings = judge(run_checkpoint(suite, frame, pages), frame)
         progress(3, 4, "writing the verdict")
         without_network(pages)
+        write_summary(pages, name, findings, len(frame))
     verdict = as_json(findings, len(frame))
     with complete_folder(out) as folder:
         write_json(folder / "verdict.json", verdict)
-        (folder / "index.html").write_text(_link(os.path.relpath(site / "index.html", out)))
+        (folder / "index.html").write_text(link_page(os.path.relpath(site / "index.html", out)))
     if not verdict["passed"]:
-        raise rejection(name, findings, str(newest_page(site)))
+        raise rejection(name, findings, str(site / "index.html"))
     progress(4, 4)
     return ValidatedData(
         path=paths.relative(out),
@@ -86,7 +91,3 @@ def _series(column: pa.ChunkedArray[Any]) -> pd.Series[Any]:
     else:
         mapped = None
     return cast("pd.Series[Any]", column.to_pandas(types_mapper=lambda _: mapped))
-
-
-def _link(target: str) -> str:
-    return f'<!doctype html><meta charset="utf-8"><title>Data Docs</title><a href="{target}">Data Docs</a>\n'

@@ -183,24 +183,21 @@ def _wrong_types(wrong: dict[str, str], right: dict[str, list[str]]) -> str:
 
 
 def _exception(result: dict[str, Any]) -> str:
-    """The last line of GX's report of an exception, which is either one or one for each metric."""
+    """The messages in GX's report of exceptions, which is either one or one for each metric."""
     info = cast(dict[str, Any], result.get("exception_info") or {})
-    reports = [info] if "exception_message" in info else [one for one in info.values() if isinstance(one, dict)]
-    return (
-        "; ".join(sorted({str(cast(dict[str, Any], one).get("exception_message")) for one in reports})) or "no result"
-    )
+    reports = [info] if "exception_message" in info else cast(list[dict[str, Any]], list(info.values()))
+    return "; ".join(sorted({str(report["exception_message"]) for report in reports})) or "no result"
 
 
 def _number(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def plain(value: object) -> Any:
+def plain(value: Any) -> Any:
     """A cell as JSON can hold it."""
-    if value is None or value is pd.NA or value is pd.NaT:
+    if pd.isna(value):
         return None
     if isinstance(value, pd.Timestamp):
         return value.isoformat()
-    if isinstance(value, np.generic):
-        value = value.item()
-    return value if not isinstance(value, float) or np.isfinite(value) else str(value)
+    cell = cast(Any, value.item()) if isinstance(value, np.generic) else value
+    return cell if not isinstance(cell, float) or np.isfinite(cell) else str(cell)

@@ -82,15 +82,18 @@ def _read(connection: Any, transactions: Path) -> Any:
 
 def _write(connection: Any, rows: Any, view: FeatureView, file: Path) -> None:
     """Sort by key and moment, and cut sums (128 bits in the engine) at what int64 holds."""
-    aggregates = ", ".join(
-        f'CAST(greatest(least("{aggregate.name}", {INT64_MAX}), -{INT64_MAX}) AS BIGINT) AS "{aggregate.name}"'
-        for aggregate in view.aggregates
-    )
+    aggregates = ", ".join(f'{_stored(aggregate)} AS "{aggregate.name}"' for aggregate in view.aggregates)
     connection.raw_sql(
         f'COPY (SELECT "{view.key}", make_timestamptz("at") AS {KNOWABLE_AT}, {aggregates}, "at" AS "{view.known_at}" '
         f'FROM ({ibis.to_sql(rows, dialect="duckdb")}) ORDER BY "{view.key}", "at") '
         f"TO {_literal(file)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROW_GROUP})"
     )
+
+
+def _stored(aggregate: Aggregate) -> str:
+    if aggregate.statistic == "amount_max":
+        return f'"{aggregate.name}"'  # null where every version of the window was taken back
+    return f'CAST(greatest(least("{aggregate.name}", {INT64_MAX}), -{INT64_MAX}) AS BIGINT)'
 
 
 def _events(source: Any, view: FeatureView, feature_set: FeatureSet) -> Any:

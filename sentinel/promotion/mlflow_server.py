@@ -48,7 +48,14 @@ def create_version(
         model = _stored_files(client, folder, run_id)
         # Not models:/<id>: an embedded registry would look that up at the globally set address.
         version = client.create_model_version(
-            name, model.artifact_location, run_id, tags=tags, description=description, model_id=model.model_id
+            name,
+            model.artifact_location,
+            run_id,
+            tags,
+            None,
+            description,
+            await_creation_for=0,
+            model_id=model.model_id,
         )
     return str(version.version)
 
@@ -73,10 +80,12 @@ def set_tags(tracking_uri: str, name: str, version: str, tags: dict[str, str]) -
             client.set_model_version_tag(name, version, key, value)
 
 
-def fetch_files(tracking_uri: str, source: str, folder: Path) -> None:
-    """Download the files of a version into `folder`."""
+def fetch_files(tracking_uri: str, source: str, scratch: Path) -> Path:
+    """Download the files of a version; the folder below `scratch` that holds them."""
     with answered(tracking_uri):
-        _download(artifact_uri=source, dst_path=str(folder), tracking_uri=tracking_uri, registry_uri=tracking_uri)
+        return Path(
+            _download(artifact_uri=source, dst_path=str(scratch), tracking_uri=tracking_uri, registry_uri=tracking_uri)
+        )
 
 
 def _stored_files(client: Any, folder: Path, run_id: str) -> Any:

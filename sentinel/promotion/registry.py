@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,9 +25,9 @@ from sentinel.promotion.catalogue import Catalogue, StoredVersion, read_catalogu
 from sentinel.promotion.decisions import Verdict, append_decision, read_chain
 from sentinel.promotion.gates import GATES
 from sentinel.promotion.opponent import Champion
-from sentinel.promotion.release import FACTS, verify_release
+from sentinel.promotion.release import FACTS, protect, verify_release
 from sentinel.promotion.report import summary
-from sentinel.storage import complete_folder, sha256_file
+from sentinel.storage import sha256_file
 
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
 _FINAL = ("promoted", "rejected")
@@ -198,10 +199,12 @@ class Registry:
     def _fetch(self, stored: StoredVersion, folder: Path) -> None:
         from sentinel.promotion.mlflow_server import fetch_files
 
-        with complete_folder(folder.with_name("fetched")) as fetched:
-            fetch_files(self.tracking_uri, stored.source, fetched)
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.with_name("fetched").replace(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+            fetched = fetch_files(self.tracking_uri, stored.source, Path(scratch))
+            protect(fetched)
+            shutil.rmtree(folder, ignore_errors=True)
+            fetched.replace(folder)
 
     def _document(self, catalogue: Catalogue, stored: StoredVersion, chain: list[dict[str, Any]]) -> dict[str, Any]:
         folder = self.release_folder(stored)

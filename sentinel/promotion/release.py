@@ -110,6 +110,13 @@ def verify_release(folder: Path, digest: str | None = None) -> dict[str, Any]:
     return _read(folder / FACTS)
 
 
+def protect(folder: Path) -> None:
+    """Make the files of a release read-only; not its folders, which their owner could then not remove."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(0o444)
+
+
 def _copy_parts(
     folder: Path,
     graph: Path,
@@ -206,10 +213,7 @@ def _settle(built: Path, final: Path, digest: str) -> Path:
         shutil.rmtree(built)
         return final
     shutil.rmtree(final, ignore_errors=True)
-    # Files only: a folder without write permission could not be removed with `rm -r` by its owner.
-    for path in built.rglob("*"):
-        if path.is_file():
-            path.chmod(0o444)
+    protect(built)
     built.replace(final)
     return final
 

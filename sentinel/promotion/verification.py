@@ -15,7 +15,7 @@ from sentinel.config import Gates
 from sentinel.promotion.gates import EVIDENCE, GATES, passes, verdicts
 from sentinel.storage import canonical_json, sha256_file
 
-_CLOSE = 1e-6  # another processor may add in another order
+_CLOSE = 1e-9  # another processor may add in another order
 
 
 def sentences_against(folder: Path, digest: str | None = None) -> list[str]:

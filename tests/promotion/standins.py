@@ -34,7 +34,7 @@ from tests.tables import START, canonical_table
 
 NUMERIC = ("event_timestamp", "amount_minor", "customer_count_1d", "customer_spending_age_us")
 RUN_ID = "0" * 32
-GATES = Gates(min_pr_auc=0.3, max_latency_p99_ms=1000.0)
+GATES = Gates(min_pr_auc=0.3, max_calibration_error=0.05, max_latency_p99_ms=1000.0)
 PROVENANCE = Provenance("d" * 32, "1" * 64, "c" * 40, True, 7, {"torch": "2.13.0"})
 _DAYS = {"train": (10, 50), "validation": (50, 57), "calibration": (57, 64), "test": (64, 85)}
 

@@ -62,6 +62,11 @@ def rewritten(name: str, **values: object) -> Damage:
     return damage
 
 
+def expectations(evaluated: int, successful: int) -> Damage:
+    found = {"evaluated_expectations": evaluated, "successful_expectations": successful}
+    return rewritten("verdict.json", statistics=found)
+
+
 def without(name: str) -> Damage:
     return lambda evidence: (evidence / name).unlink()
 
@@ -77,8 +82,8 @@ def test_good_evidence_passes_every_gate(good: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "damage"),
     [
-        ("data_validation", rewritten("verdict.json", statistics={"evaluated_expectations": 25, "successful_expectations": 24})),
-        ("data_validation", rewritten("verdict.json", statistics={"evaluated_expectations": 0, "successful_expectations": 0})),
+        ("data_validation", expectations(25, 24)),
+        ("data_validation", expectations(0, 0)),
         ("data_validation", rewritten("verdict.json", statistics={})),
         ("data_validation", without("verdict.json")),
         ("pr_auc_floor", rescored(serving=lambda score: 1 - score)),

@@ -58,7 +58,7 @@ def _fast(lines: list[bytes], header: Header, first: int) -> pa.Table | None:
     """The block's rows, or None when it is not in the strict form: one row a line, as many fields as the header."""
     block = b"".join(lines)
     quoted = b'"' in block
-    if quoted and not _is_strict(lines, header):
+    if (quoted and not _is_strict(lines, header)) or _has_blank_line(block):
         return None
     names = [f"c{index}" for index in range(len(header.names))]
     try:
@@ -72,7 +72,7 @@ def _fast(lines: list[bytes], header: Header, first: int) -> pa.Table | None:
         )
     except pa.ArrowInvalid:
         return None
-    if table.num_rows != len(lines) or (len(names) == 1 and _has_blank(lines)):
+    if table.num_rows != len(lines):
         return None
     nulls = pa.nulls(len(lines), pa.string())
     numbers = pa.array(np.arange(first, first + len(lines), dtype=np.int64))
@@ -91,8 +91,9 @@ def _is_strict(lines: list[bytes], header: Header) -> bool:
         return False
 
 
-def _has_blank(lines: list[bytes]) -> bool:
-    return any(not line.strip() for line in lines)
+def _has_blank_line(block: bytes) -> bool:
+    """Arrow would make a row of it."""
+    return block.startswith((b"\n", b"\r\n")) or b"\n\n" in block or b"\n\r\n" in block
 
 
 def _exact(lines: list[bytes], file: BinaryIO, header: Header, first: int) -> pa.Table:

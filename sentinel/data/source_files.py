@@ -51,7 +51,7 @@ class SourceFile:
                 advance(min(1.0, raw.tell() / size))
 
     def _parquet(self, wanted: Sequence[int], advance: Advance) -> Iterator[pa.Table]:
-        with pq.ParquetFile(self.path) as file:
+        with pq.ParquetFile(self.path, page_checksum_verification=True) as file:
             done, rows = 0, max(1, file.metadata.num_rows)
             names = [self.columns[index] for index in wanted]
             for batch in file.iter_batches(batch_size=ROWS_PER_BATCH, columns=names):
@@ -82,14 +82,14 @@ def unreadable_in_a_sentence(path: Path) -> Generator[None]:
     """Turn what the decoders say about damaged bytes into DataContractError."""
     try:
         yield
-    except (EOFError, gzip.BadGzipFile, zlib.error, pa.ArrowException) as error:
+    except PermissionError as error:
+        raise DataContractError(f"{path} may not be read: permission denied. Change its permissions.") from error
+    except (EOFError, OSError, zlib.error, pa.ArrowException) as error:
         cause = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataContractError(
             f"{path} cannot be read to its end: {cause.rstrip('.')}. "
             "It is damaged or was cut off; export or copy it again."
         ) from error
-    except PermissionError as error:
-        raise DataContractError(f"{path} may not be read: permission denied. Change its permissions.") from error
 
 
 def _files_of(source: Path) -> list[Path]:

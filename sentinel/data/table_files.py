@@ -23,7 +23,13 @@ def write_table_file(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) 
     rows = 0
     waiting: list[pa.Table] = []
     with pq.ParquetWriter(
-        path, schema, compression="zstd", compression_level=1, store_schema=False, store_decimal_as_integer=True
+        path,
+        schema,
+        compression="zstd",
+        compression_level=1,
+        store_schema=False,
+        store_decimal_as_integer=True,
+        write_page_checksum=True,  # zstd decodes damaged bytes in silence
     ) as writer:
         for table in tables:
             waiting.append(table)

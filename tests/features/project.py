@@ -49,7 +49,9 @@ def row(number: int, after: timedelta, **values: Any) -> dict[str, Any]:
 
 
 def table_of(rows: list[dict[str, Any]]) -> pa.Table:
-    return pa.table({name: pa.array([each[name] for each in rows], _TYPES.get(name)) for name in rows[0]})
+    key_type = pa.array([each["customer_id"] for each in rows]).type
+    kinds = {**_TYPES, "customer_id": key_type, "merchant_id": key_type}
+    return pa.table({name: pa.array([each[name] for each in rows], kinds.get(name)) for name in rows[0]})
 
 
 @dataclass

@@ -27,7 +27,8 @@ from sentinel.errors import RecordInvalid
 from sentinel.model.inputs import ModelInputs
 from sentinel.progress import Progress, silent
 from sentinel.promotion.latency import measure_in_clean_process
-from sentinel.promotion.opponent import Champion, face
+from sentinel.promotion.layout import Champion
+from sentinel.promotion.opponent import face
 from sentinel.promotion.parts import rows_of
 from sentinel.scoring import Scorer
 from sentinel.storage import sha256_file, write_json

@@ -18,13 +18,11 @@ from sentinel.config import Gates
 from sentinel.progress import Progress, silent
 from sentinel.promotion import measures
 from sentinel.promotion.evidence import CHAMPION, LATENCY, PARITY, SCORES, TRAINING, VERDICT, Evidence, collect
-from sentinel.promotion.opponent import Champion
+from sentinel.promotion.layout import EVIDENCE, GATES, Champion
 from sentinel.storage import complete_folder, sha256_path, write_json
 
 Outcome = Literal["passed", "failed", "not_applicable"]
 Direction = Literal["at least", "at most"]
-GATES = "gates.json"
-EVIDENCE = "evidence"
 
 
 @dataclass(frozen=True)

@@ -33,11 +33,15 @@ Measure = Callable[[Evidence], Measured]
 
 
 def failed_expectations(evidence: Evidence) -> Measured:
-    statistics = evidence.read(VERDICT)["statistics"]
-    evaluated, passed = int(statistics["evaluated_expectations"]), int(statistics["successful_expectations"])
-    if evaluated < 1:
-        raise UnmeasuredError("No expectation about the data was evaluated.")
-    return Measured(float(evaluated - passed), f"{passed} of {evaluated} expectations about the data hold.")
+    verdict = evidence.read(VERDICT)
+    outcomes, asked = verdict["outcomes"], int(verdict["expectations"])
+    hold, warned = int(outcomes["passed"]), int(outcomes["warning"])
+    if asked < 1 or sum(outcomes.values()) != asked:
+        raise UnmeasuredError(
+            f"The data were asked for {asked} expectations, and {sum(outcomes.values())} were answered."
+        )
+    warnings = f", {warned} only warn" if warned else ""
+    return Measured(float(asked - hold - warned), f"{hold} of {asked} expectations about the data hold{warnings}.")
 
 
 def test_pr_auc(evidence: Evidence) -> Measured:

@@ -11,7 +11,6 @@ that it was trained on. What cannot be compared fairly is a problem to be told, 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +20,12 @@ from numpy.typing import NDArray
 
 from sentinel.artifacts import Splits
 from sentinel.model.inputs import ModelInputs
+from sentinel.promotion.layout import GRAPH, Champion
 from sentinel.promotion.parts import learned_until
 from sentinel.scoring import Scorer
 
 _SCORING_THREADS = 2
 _LEAST_FRAUDS = 30  # fewer, in what is left of a test part that the champion reached into, tell nothing
-
-
-@dataclass(frozen=True)
-class Champion:
-    """The version that serves. `release_path` is relative to the home."""
-
-    version: str
-    release_path: str
-    model_sha256: str
 
 
 def face(
@@ -66,7 +57,7 @@ def face(
             f"it learned until {known:%Y-%m-%d %H:%M} UTC, which leaves {frauds} frauds of the test part to compare on"
         )
         return facts | {"problem": problem}, None
-    scores = Scorer(release / "model.onnx", _SCORING_THREADS).score(*inputs.encode(table))
+    scores = Scorer(release / GRAPH, _SCORING_THREADS).score(*inputs.encode(table))
     return facts, np.where(fair, scores, np.float32(np.nan)).astype(np.float32)
 
 

@@ -2,6 +2,8 @@
 
 Writers on this machine take turns by a file lock. Not covered: writers on other machines and people in MLflow's
 UI; every alias is therefore read back after it was moved.
+
+Reading imports neither MLflow nor what judges; both take seconds and are imported where something is written.
 """
 
 from __future__ import annotations
@@ -23,10 +25,7 @@ from sentinel.errors import GateFailed, RecordInvalid
 from sentinel.paths import Paths
 from sentinel.promotion.catalogue import Catalogue, StoredVersion, read_catalogue
 from sentinel.promotion.decisions import Verdict, append_decision, read_chain
-from sentinel.promotion.gates import GATES
-from sentinel.promotion.opponent import Champion
-from sentinel.promotion.release import FACTS, protect, verify_release
-from sentinel.promotion.report import summary
+from sentinel.promotion.layout import FACTS, GATES, Champion, protect
 from sentinel.storage import sha256_file
 
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
@@ -48,6 +47,8 @@ class Registry:
 
     def register(self, release: Release) -> RegisteredVersion:
         """The version that holds this release, made when there is none, with alias `challenger`."""
+        from sentinel.promotion.release import verify_release
+
         folder = release.locate(self.paths.home)
         facts = verify_release(folder, release.sha256)
         with self._lock():
@@ -116,12 +117,15 @@ class Registry:
         if not release.holds(self.paths.home):
             self._fetch(stored, folder)
             if not release.holds(self.paths.home):
+                from sentinel.promotion.release import verify_release
+
                 verify_release(folder, digest)
                 raise RecordInvalid(f"The files of version {stored.version} in MLflow are not those of its release.")
         return folder
 
     def _create(self, release: Release, folder: Path, facts: dict[str, Any]) -> str:
         from sentinel.promotion.mlflow_server import create_version
+        from sentinel.promotion.report import summary
 
         tags = {key: str(facts[key]) for key in _FACT_TAGS}
         tags |= {"release": release.sha256, "verdict": "passed" if facts["passed"] else "failed"}
@@ -157,6 +161,8 @@ class Registry:
         return append_decision(self.paths.decisions(self.name), decision)
 
     def _move_champion(self, version: str) -> None:
+        from sentinel.promotion.release import verify_release
+
         catalogue = self.catalogue()
         stored = catalogue.find(version)
         facts = verify_release(self.release_folder(stored), stored.release)

@@ -27,15 +27,12 @@ from sentinel.errors import RecordInvalid
 from sentinel.model.inputs import ModelInputs
 from sentinel.progress import Progress, silent
 from sentinel.promotion.evidence import TRAINING, serving_graph
-from sentinel.promotion.gates import EVIDENCE, GATES
+from sentinel.promotion.layout import CARD, EVIDENCE, FACTS, GATES, GRAPH, REPORT, protect
 from sentinel.promotion.reference import golden_set, reference_statistics
 from sentinel.promotion.report import render_card, render_report
 from sentinel.promotion.verification import sentences_against
 from sentinel.storage import canonical_json, complete_folder, listing, require_free_disk, sha256_file, write_json
 
-FACTS = "release.json"
-REPORT = "report.html"
-CARD = "card.md"
 _ROOM = 100_000_000  # bytes beyond the graph: evidence, report, statistics
 
 
@@ -80,7 +77,7 @@ def package(
         progress(1, 3, "reference statistics and golden set")
         inputs = ModelInputs.from_dict(_read(folder / "inputs.json"))
         write_json(folder / "reference.json", reference_statistics(inputs, splits, home=home))
-        write_json(folder / "golden.json", golden_set(inputs, splits, folder / "model.onnx", home=home))
+        write_json(folder / "golden.json", golden_set(inputs, splits, folder / GRAPH, home=home))
         write_json(folder / "MLmodel", _mlflow_description(inputs))
         progress(2, 3, "report")
         (folder / CARD).write_text(render_card(folder))
@@ -110,13 +107,6 @@ def verify_release(folder: Path, digest: str | None = None) -> dict[str, Any]:
     return _read(folder / FACTS)
 
 
-def protect(folder: Path) -> None:
-    """Make the files of a release read-only; not its folders, which their owner could then not remove."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            path.chmod(0o444)
-
-
 def _copy_parts(
     folder: Path,
     graph: Path,
@@ -128,17 +118,14 @@ def _copy_parts(
     *,
     home: Path,
 ) -> None:
-    shutil.copyfile(graph, folder / "model.onnx")
+    shutil.copyfile(graph, folder / GRAPH)
     shutil.copyfile(onnx.locate(home) / "inputs.json", folder / "inputs.json")
     shutil.copyfile(table.locate(home) / "feature_set.json", folder / "feature_set.json")
     shutil.copyfile(splits.locate(home) / "splits.json", folder / "splits.json")
     shutil.copyfile(candidates.locate(home) / "measurements.json", folder / "measurements.json")
     shutil.copytree(report.locate(home), folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
     judged = _read(folder / GATES)
-    if (
-        judged["model_sha256"] != candidates.model_sha256
-        or sha256_file(folder / "model.onnx") != judged["model_sha256"]
-    ):
+    if judged["model_sha256"] != candidates.model_sha256 or sha256_file(folder / GRAPH) != judged["model_sha256"]:
         raise RecordInvalid("The gate report is about another graph than the candidate's. Run again from the gate on.")
     training = _read(folder / EVIDENCE / TRAINING)
     kept = {key: training[key] for key in ("threshold", "false_positive_rate") if key in training}
@@ -183,8 +170,8 @@ def _mlflow_description(inputs: ModelInputs) -> dict[str, Any]:
         tensors.append(("categorical", "int64", [-1, len(inputs.categorical)]))
     return {
         "flavors": {
-            "onnx": {"data": "model.onnx", "providers": ["CPUExecutionProvider"], "onnx_session_options": None},
-            "python_function": {"data": "model.onnx", "loader_module": "mlflow.onnx"},
+            "onnx": {"data": GRAPH, "providers": ["CPUExecutionProvider"], "onnx_session_options": None},
+            "python_function": {"data": GRAPH, "loader_module": "mlflow.onnx"},
         },
         "signature": {
             "inputs": json.dumps([_tensor(*tensor) for tensor in tensors]),

@@ -10,6 +10,8 @@ from typing import Any, cast
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from sentinel.promotion.layout import FACTS, GATES
+
 _MOST_PICTURE_BYTES = 2_000_000  # base64 adds a third, and the whole page stays under 3 MB
 # (heading, key in measurements.json's variants)
 _VARIANT_COLUMNS = (
@@ -36,7 +38,7 @@ def summary(facts: dict[str, Any], judged: dict[str, Any]) -> str:
 
 
 def _content(folder: Path) -> dict[str, Any]:
-    facts, judged = _read(folder / "release.json"), _read(folder / "gates.json")
+    facts, judged = _read(folder / FACTS), _read(folder / GATES)
     measurements = _read(folder / "measurements.json")
     return {
         "facts": facts,

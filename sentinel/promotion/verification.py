@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from sentinel.artifacts import MANIFEST
 from sentinel.config import Gates
-from sentinel.promotion.gates import EVIDENCE, GATES, passes, verdicts
+from sentinel.promotion.gates import passes, verdicts
+from sentinel.promotion.layout import EVIDENCE, FACTS, GATES, GRAPH
 from sentinel.storage import canonical_json, sha256_file
 
 _CLOSE = 1e-9  # another processor may add in another order
@@ -59,7 +60,7 @@ def _wrong_files(folder: Path, files: dict[str, dict[str, Any]]) -> list[str]:
 def _wrong_verdicts(folder: Path) -> list[str]:
     """Every gate is computed again from the evidence."""
     stored = json.loads((folder / GATES).read_text())
-    facts = json.loads((folder / "release.json").read_text())
+    facts = json.loads((folder / FACTS).read_text())
     anew = verdicts(folder / EVIDENCE, Gates.model_validate(stored["settings"]))
     wrong = [
         f"{GATES}: gate {gate.name} is {gate.outcome} ({gate.value}) by its evidence, and not as recorded"
@@ -69,8 +70,8 @@ def _wrong_verdicts(folder: Path) -> list[str]:
     ]
     if not passes(anew) == stored["passed"] == facts["passed"]:
         wrong.append(f"{GATES}: the verdict is not the one that its gates give")
-    if not sha256_file(folder / "model.onnx") == stored["model_sha256"] == facts["model_sha256"]:
-        wrong.append("model.onnx: is not the graph that was judged")
+    if not sha256_file(folder / GRAPH) == stored["model_sha256"] == facts["model_sha256"]:
+        wrong.append(f"{GRAPH}: is not the graph that was judged")
     return wrong
 
 

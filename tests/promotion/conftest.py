@@ -64,7 +64,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> It
     ]
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([*command, *store], cwd=folder, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen([*command, *store], cwd=folder, env=environment, stdout=log, stderr=log)
     try:
         _wait_for(f"http://127.0.0.1:{port}/health", process, folder / "log")
         yield f"http://127.0.0.1:{port}"

@@ -26,7 +26,7 @@ from sentinel.artifacts import (
 )
 from sentinel.config import Gates
 from sentinel.promotion.gates import judge
-from sentinel.promotion.opponent import Champion
+from sentinel.promotion.layout import Champion
 from sentinel.promotion.release import Provenance, package
 from sentinel.scoring import Scorer
 from sentinel.storage import sha256_file, sha256_path, write_json
@@ -182,8 +182,8 @@ def _splits(folder: Path, table: pa.Table, days: int) -> Splits:
 
 
 def _validated(folder: Path, rows: int) -> ValidatedData:
-    statistics = {"evaluated_expectations": 25, "successful_expectations": 25}
-    write_json(folder / "verdict.json", {"success": True, "statistics": statistics})
+    outcomes = {"passed": 24, "warning": 1, "failed": 0, "not_checked": 0}
+    write_json(folder / "verdict.json", {"passed": True, "rows": rows, "expectations": 25, "outcomes": outcomes})
     return ValidatedData(
         **_kept(folder.parent, folder), transactions="-", transactions_sha256="0" * 64, expectations=25, rows=rows
     )

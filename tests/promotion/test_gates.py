@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from sentinel.promotion.gates import RULES, Gate, passes, verdicts
-from sentinel.promotion.opponent import Champion
+from sentinel.promotion.layout import Champion
 from tests.promotion.standins import GATES, Stages, graph, judged, packaged, read_json, stages
 
 Damage = Callable[[Path], None]
@@ -62,9 +62,12 @@ def rewritten(name: str, **values: object) -> Damage:
     return damage
 
 
-def expectations(evaluated: int, successful: int) -> Damage:
-    found = {"evaluated_expectations": evaluated, "successful_expectations": successful}
-    return rewritten("verdict.json", statistics=found)
+def expectations(asked: int, **outcomes: int) -> Damage:
+    return rewritten(
+        "verdict.json",
+        expectations=asked,
+        outcomes={"passed": 0, "warning": 0, "failed": 0, "not_checked": 0} | outcomes,
+    )
 
 
 def without(name: str) -> Damage:
@@ -82,9 +85,11 @@ def test_good_evidence_passes_every_gate(good: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "damage"),
     [
-        ("data_validation", expectations(25, 24)),
-        ("data_validation", expectations(0, 0)),
-        ("data_validation", rewritten("verdict.json", statistics={})),
+        ("data_validation", expectations(25, passed=24, failed=1)),
+        ("data_validation", expectations(25, passed=24, not_checked=1)),
+        ("data_validation", expectations(25, passed=24)),
+        ("data_validation", expectations(0)),
+        ("data_validation", rewritten("verdict.json", outcomes={})),
         ("data_validation", without("verdict.json")),
         ("pr_auc_floor", rescored(serving=lambda score: 1 - score)),
         ("pr_auc_floor", rescored(serving=one_nan)),

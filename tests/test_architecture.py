@@ -8,14 +8,19 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
+
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 CODE = [ROOT / name for name in ("flows", "tasks", "sentinel", "feature_repo", "serving", "benchmarks")]
 MODULES = sorted(path for folder in CODE for path in folder.rglob("*.py"))
 EXECUTING_FORMATS = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "misc"}
+BOUND_TO_ANOTHER = {"botocore", "mypy-boto3-s3", "sentinel"}  # of one piece with boto3 and its stubs, and ourselves
 NOT_OURS = {"data", "datasets"}  # what git ignores
 
 
@@ -72,6 +77,25 @@ def test_the_packages_of_stages_are_empty_so_that_the_command_line_imports_late(
     packages = [module for module in MODULES if top(module) == "sentinel" and module.name == "__init__.py"]
     bodies = {name_of(package): ast.parse(package.read_text()).body for package in packages}
     assert [name for name, body in bodies.items() if not all(isinstance(line, ast.Expr) for line in body)] == []
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_whatever_is_imported_is_asked_for_in_the_project_file() -> None:
+    """A package that only comes along with another one can go away with it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = [*project["dependencies"], *(text for extra in project["optional-dependencies"].values() for text in extra)]
+    declared = {normal(Requirement(text).name) for text in asked} | BOUND_TO_ANOTHER
+    owners = packages_distributions()
+    tops = {(name_of(module), name.partition(".")[0]) for module in MODULES for name in imported(module)}
+    strange = {
+        (module, name, *owners[name])
+        for module, name in tops
+        if name in owners and not {normal(owner) for owner in owners[name]} & declared
+    }
+    assert strange == set()
 
 
 IMPORT_EVERYTHING = """

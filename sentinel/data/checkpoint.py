@@ -1,5 +1,8 @@
 """One run of a suite over a table by Great Expectations, which writes its Data Docs and nothing else."""
 
+# some of GX's return types are open
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -8,6 +11,7 @@ from typing import Any, cast
 import great_expectations as gx
 import pandas as pd
 from great_expectations.checkpoint import Checkpoint, UpdateDataDocsAction
+from great_expectations.checkpoint.actions import ValidationAction
 from great_expectations.core.expectation_suite import ExpectationSuite
 from great_expectations.core.run_identifier import RunIdentifier
 from great_expectations.core.validation_definition import ValidationDefinition
@@ -36,7 +40,7 @@ def run_checkpoint(suite: ExpectationSuite, frame: pd.DataFrame, site: Path) -> 
     validation = context.validation_definitions.add(
         ValidationDefinition(name=name, data=batch, suite=context.suites.add(suite))
     )
-    actions = [UpdateDataDocsAction(name="update_data_docs", site_names=[SITE])]
+    actions: list[ValidationAction] = [UpdateDataDocsAction(name="update_data_docs", site_names=[SITE])]
     checkpoint = context.checkpoints.add(
         Checkpoint(name=name, validation_definitions=[validation], actions=actions, result_format=RESULT_FORMAT)
     )

@@ -5,13 +5,14 @@ Import this before a suite is loaded: without a word, Great Expectations drops e
 
 # GX calls _validate by keyword alone; pandas' types do not know what a column's values are
 # pyright: reportIncompatibleMethodOverride=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
 
 from __future__ import annotations
 
 from typing import Any, ClassVar, cast
 
 import pandas as pd
-from great_expectations.execution_engine import PandasExecutionEngine
+from great_expectations.execution_engine.pandas_execution_engine import PandasExecutionEngine
 from great_expectations.expectations.expectation import BatchExpectation
 from great_expectations.expectations.metrics.metric_provider import metric_value
 from great_expectations.expectations.metrics.table_metric_provider import TableMetricProvider
@@ -28,7 +29,7 @@ def contract_type(dtype: object) -> str:
 
 
 def _frame(engine: PandasExecutionEngine, domain: dict[str, Any]) -> pd.DataFrame:
-    return cast(pd.DataFrame, engine.get_domain_records(domain_kwargs=domain))
+    return engine.get_domain_records(domain_kwargs=domain)
 
 
 class ColumnTypes(TableMetricProvider):

@@ -109,10 +109,9 @@ def _stage(
 ) -> Faults:
     """Read every file and find what breaks the contract."""
     sizes = [file.path.stat().st_size for file in files]
-    total = sum(sizes) / SHARE_OF_READING
     for number, file in enumerate(files):
         needed = [index for index, name in enumerate(file.columns) if any(one.source == name for one in wanted)]
-        advance = _advance(progress, sum(sizes[:number]), sizes[number], total, f"reading {file.name}")
+        advance = _advance(progress, sum(sizes[:number]), sizes[number], sum(sizes), f"reading {file.name}")
         advance(0.0)
         for table in file.tables(needed, advance):
             staging.add(number, file, table)
@@ -124,9 +123,9 @@ def _stage(
     return Faults(staging.faults(), rows)
 
 
-def _advance(progress: Progress, before: int, size: int, total: float, doing: str) -> Callable[[float], None]:
+def _advance(progress: Progress, before: int, size: int, total: int, doing: str) -> Callable[[float], None]:
     def advance(share: float) -> None:
-        progress(before + size * share, total, doing)
+        progress(SHARE_OF_READING * (before + size * share) / total, 1.0, doing)
 
     return advance
 

@@ -1,0 +1,124 @@
+"""`sentinel data`: make source data, and bring one's own into the contract."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from flows.cli.console import ConfigOption, JsonOption, Session, answers, new_group, open_session, print_json, remarks
+from flows.cli.live import one_bar
+from flows.exclusive import one_run_at_a_time
+from sentinel.storage import sha256_file
+
+if TYPE_CHECKING:
+    from sentinel.data.ingestion import Ingested
+
+app = new_group("Make source data, and bring your own into the contract.")
+
+
+@app.command(epilog="Example: sentinel data simulate --transactions 100000 --seed 7 --out /tmp/source.parquet")
+def simulate(
+    transactions: Annotated[int, typer.Option(min=1_000, help="How many rows, exactly.")],
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes on any machine.")],
+    out: Annotated[Path, typer.Option(help="The Parquet file to write; one of that name is replaced.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Simulate card transactions of 183 days, with three kinds of fraud and labels that arrive late."""
+    from sentinel.data import simulator
+
+    with one_bar("simulate") as progress:
+        simulator.simulate(out, transactions, seed, progress)
+    size = out.stat().st_size
+    if as_json:
+        found = {"transactions": transactions, "seed": seed, "bytes": size, "sha256": sha256_file(out)}
+        print_json({"file": str(out), **found})
+    else:
+        answers.print(
+            f"{transactions:,} transactions, {size / 1e6:,.1f} MB: [bold]{escape(str(out))}[/]", soft_wrap=True
+        )
+
+
+@app.command(epilog="Example: sentinel data ingest exports/ --config configs/bank.toml")
+def ingest(
+    sources: Annotated[list[Path], typer.Argument(help="CSV (also gzip) or Parquet files, or folders of them.")],
+    config: ConfigOption = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write to this folder; without it the data become what runs train on.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring a source into the column contract; without --out, store it as a version and point to it.
+
+    Rows that break the contract go to quarantine.parquet, with reason and source line. The source is only read.
+    """
+    session = open_session(config, as_json)
+    document = _ingest_to(session, sources, out) if out else _ingest_and_pin(session, sources)
+    if as_json:
+        session.answer(document)
+    else:
+        _show(document)
+
+
+def _ingest_to(session: Session, sources: Sequence[Path], out: Path) -> dict[str, Any]:
+    return _document(_ingest(session, sources, out, None), out)
+
+
+def _ingest_and_pin(session: Session, sources: Sequence[Path]) -> dict[str, Any]:
+    """No run of this name reads the data while they are replaced."""
+    from sentinel.data.versioning import pin
+
+    name, paths = session.config.name, session.paths
+    with one_run_at_a_time(paths.lock(name), "-", "sentinel data ingest", remarks.print):
+        paths.home.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=paths.home, prefix="ingesting-") as scratch:
+            folder = Path(scratch) / name
+            ingested = _ingest(session, sources, folder, paths.home / "rejected" / f"{name}.parquet")
+            with one_bar("store") as progress:
+                version = pin(folder, paths.pointer(name), session.config.data, paths=paths, progress=progress)
+    pointer = os.path.relpath(paths.pointer(name), paths.root)
+    return _document(ingested, paths.data(name)) | {"version": version, "pointer": pointer}
+
+
+def _ingest(session: Session, sources: Sequence[Path], out: Path, rejected: Path | None) -> Ingested:
+    from sentinel.data import ingestion
+
+    config = session.config
+    with one_bar("ingest") as progress:
+        return ingestion.ingest(
+            sources, config.columns, config.source, out, where=config.where, rejected=rejected, progress=progress
+        )
+
+
+def _document(ingested: Ingested, folder: Path) -> dict[str, Any]:
+    return {
+        "folder": str(folder),
+        "source_rows": ingested.source_rows,
+        "rows": ingested.rows,
+        "frauds": ingested.frauds,
+        "quarantined": ingested.quarantined,
+        "version": None,
+        "pointer": None,
+    }
+
+
+def _show(document: dict[str, Any]) -> None:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    table.add_row("rows", f"{document['rows']:,}")
+    table.add_row("frauds", f"{document['frauds']:,} ({document['frauds'] / document['rows']:.3%})")
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in document["quarantined"].items())
+    table.add_row("quarantine", escape(reasons) or "empty")
+    table.add_row("folder", escape(document["folder"]))
+    if document["version"]:
+        table.add_row("version", f"{document['version']}, pinned by {escape(document['pointer'])}")
+    answers.print(table)
+    if document["version"]:
+        answers.print(f"Commit {escape(document['pointer'])} to keep this version, then train on it: sentinel run")

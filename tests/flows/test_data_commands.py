@@ -1,0 +1,64 @@
+"""`sentinel data` as a user calls it: a process of its own, in a project of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A checkout with a configuration, and nothing else."""
+    root = tmp_path / "project"
+    (root / "configs").mkdir(parents=True)
+    shutil.copy(ROOT / "configs" / "default.toml", root / "configs")
+    shutil.copy(ROOT / "pyproject.toml", root)
+    return root
+
+
+def sentinel(project: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from flows.cli import main; main()", *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "SENTINEL_HOME": str(project / ".sentinel")}
+    return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def test_simulated_source_is_ingested_and_pinned(project: Path) -> None:
+    source = project.parent / "source.parquet"
+    made = sentinel(project, "data", "simulate", "--transactions", 2000, "--seed", 7, "--out", source, "--json")
+    assert json.loads(made.stdout)["transactions"] == 2000, made.stderr
+    found = sentinel(project, "data", "ingest", source, "--json")
+    document = json.loads(found.stdout)
+    assert (document["rows"], document["quarantined"], document["pointer"]) == (2000, {}, "data.dvc"), found.stderr
+    assert document["version"] in (project / "data.dvc").read_text()
+    assert pq.read_metadata(project / "data" / "transactions.parquet").num_rows == 2000
+    assert not list((project / ".sentinel").glob("ingesting-*"))
+
+
+def test_ingest_with_out_pins_nothing(project: Path) -> None:
+    source, out = project.parent / "source.parquet", project.parent / "out"
+    sentinel(project, "data", "simulate", "--transactions", 1000, "--seed", 7, "--out", source)
+    found = sentinel(project, "data", "ingest", source, "--out", out)
+    assert found.returncode == 0 and "1,000" in found.stdout, found.stderr
+    assert sorted(path.name for path in out.iterdir()) == ["quarantine.parquet", "transactions.parquet"]
+    assert not (project / "data.dvc").exists()
+
+
+def test_source_without_a_column_ends_in_one_sentence(project: Path) -> None:
+    source = project.parent / "bank.csv"
+    source.write_text(
+        "transaction_id,event_tme,customer_id,merchant_id,amount,label,label_available_at\n1,2,3,4,5,6,7\n"
+    )
+    found = sentinel(project, "data", "ingest", source, "--json")
+    error = json.loads(found.stdout)["error"]
+    assert found.returncode == 3 and error["type"] == "DataContractError"
+    assert "configs/default.toml:" in error["message"] and "'event_tme'" in error["message"]
+    assert "Traceback" not in found.stderr and not (project / "data").exists()

@@ -20,8 +20,6 @@ def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Check the machine, the installed libraries and each configured service; say how to mend what is wrong.
 
     Exit code 0: no problem; 10: a configured service does not answer; 1: another problem.
-
-    Example: sentinel doctor --config configs/handbook.toml
     """
     session = open_session(config, as_json)
     findings = diagnose(session.config, session.paths, os.environ)

@@ -128,12 +128,18 @@ def _record(lines: list[bytes], at: int, file: BinaryIO, header: Header) -> tupl
     except UnicodeDecodeError:
         return [], 1, "bytes that are no UTF-8"
     except csv.Error as error:
-        return [], 1, f"broken quotes ({error})" if b'"' in lines[at] else str(error)
+        return [], 1, _why(lines[at], error)
     except StopIteration:
         return [], 1, "broken quotes"
     if len(fields) != len(header.names):
         return [], 1, f"{len(fields)} fields instead of {len(header.names)}"
     return fields, reader.line_num, None
+
+
+def _why(line: bytes, error: csv.Error) -> str:
+    if b"\r" in line.rstrip(b"\r\n"):
+        return "a bare CR within the row"
+    return f"broken quotes ({error})" if b'"' in line else str(error)
 
 
 def _decoded(lines: list[bytes], at: int, file: BinaryIO) -> Iterator[str]:

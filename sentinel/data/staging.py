@@ -1,7 +1,7 @@
 """The DuckDB database in which a source is brought into the contract: out of core, in a folder of its own.
 
-Table `staged` holds a row a source row: file, line, fault (NULL, or "reason|detail") and the contract's columns, ids
-as text and times as microseconds.
+Table `staged` holds a row a source row: _file, _line, _fault (NULL, or "reason|detail") and the contract's columns,
+ids as text and times as microseconds. Declared columns may have any name, so every name is quoted.
 """
 
 # pyarrow carries no types.
@@ -53,8 +53,8 @@ class Staging:
             },
         )
         self.connection.execute("SET TimeZone = 'UTC'")
-        listed = ", ".join(f"{column.name} {SQL_TYPES[column.kind]}" for column in columns)
-        self.connection.execute(f"CREATE TABLE staged (file INTEGER, line BIGINT, fault VARCHAR, {listed})")
+        listed = ", ".join(f'"{column.name}" {SQL_TYPES[column.kind]}' for column in columns)
+        self.connection.execute(f"CREATE TABLE staged (_file INTEGER, _line BIGINT, _fault VARCHAR, {listed})")
 
     def __enter__(self) -> Staging:
         return self
@@ -106,40 +106,41 @@ class Staging:
     def mark_duplicates(self) -> None:
         """Of good rows with one key the earliest stays (then the least by the contract's columns, file and line)."""
         key = "transaction_id, recorded_at" if "recorded_at" in self._names else "transaction_id"
-        order = ", ".join(["event_timestamp", *(column.name for column in self._columns), "file", "line"])
+        order = ", ".join(["event_timestamp", *(f'"{column.name}"' for column in self._columns), "_file", "_line"])
         self.connection.execute(
             f"""CREATE TEMP TABLE repeated AS
-                SELECT {key} FROM staged WHERE fault IS NULL GROUP BY ALL HAVING count(*) > 1"""
+                SELECT {key} FROM staged WHERE _fault IS NULL GROUP BY ALL HAVING count(*) > 1"""
         )
         self.connection.execute(
-            f"""UPDATE staged SET fault = 'duplicate_id|transaction_id' FROM (
-                  SELECT file, line, row_number() OVER (PARTITION BY {key} ORDER BY {order}) AS place
-                  FROM staged SEMI JOIN repeated USING ({key}) WHERE fault IS NULL
+            f"""UPDATE staged SET _fault = 'duplicate_id|transaction_id' FROM (
+                  SELECT _file, _line, row_number() OVER (PARTITION BY {key} ORDER BY {order}) AS _place
+                  FROM staged SEMI JOIN repeated USING ({key}) WHERE _fault IS NULL
                 ) AS ranked
-                WHERE place > 1 AND staged.file = ranked.file AND staged.line = ranked.line"""
+                WHERE _place > 1 AND staged._file = ranked._file AND staged._line = ranked._line"""
         )
 
     def rows(self) -> int:
         return self._count("SELECT count(*) FROM staged")
 
     def kept(self) -> int:
-        return self._count("SELECT count(*) FROM staged WHERE fault IS NULL")
+        return self._count("SELECT count(*) FROM staged WHERE _fault IS NULL")
 
     def frauds(self) -> int:
-        return self._count("SELECT count(*) FROM staged WHERE fault IS NULL AND is_fraud")
+        return self._count("SELECT count(*) FROM staged WHERE _fault IS NULL AND is_fraud")
 
     def faults(self) -> dict[str, int]:
         """Quarantined rows by "reason|detail", the most frequent first (details of malformed rows together)."""
         found = self.connection.execute(
-            """SELECT if(starts_with(fault, 'malformed_row|'), 'malformed_row|', fault) AS fault, count(*) AS rows
-               FROM staged WHERE fault IS NOT NULL GROUP BY 1 ORDER BY rows DESC, 1"""
+            """SELECT if(starts_with(_fault, 'malformed_row|'), 'malformed_row|', _fault) AS fault, count(*) AS rows
+               FROM staged WHERE _fault IS NOT NULL GROUP BY 1 ORDER BY rows DESC, 1"""
         ).fetchall()
         return {cast(str, fault): cast(int, rows) for fault, rows in found}
 
     def faulty_lines(self, number: int) -> pa.Table:
         """line and fault of the quarantined rows of file `number`, by line."""
         return self.connection.execute(
-            "SELECT line, fault FROM staged WHERE file = ? AND fault IS NOT NULL ORDER BY line", [number]
+            "SELECT _line AS line, _fault AS fault FROM staged WHERE _file = ? AND _fault IS NOT NULL ORDER BY 1",
+            [number],
         ).to_arrow_table()
 
     def integer_ids(self) -> frozenset[str]:
@@ -148,19 +149,18 @@ class Staging:
         plain = ", ".join(
             f"bool_and(CAST(TRY_CAST({name} AS BIGINT) AS VARCHAR) IS NOT DISTINCT FROM {name})" for name in ids
         )
-        answers = self.connection.execute(f"SELECT {plain} FROM staged WHERE fault IS NULL").fetchone()
+        answers = self.connection.execute(f"SELECT {plain} FROM staged WHERE _fault IS NULL").fetchone()
         return frozenset(name for name, is_plain in zip(ids, answers or (), strict=True) if is_plain)
 
     def contract_tables(self, integer_ids: frozenset[str]) -> Iterator[pa.Table]:
         """The kept rows in the contract's types, sorted by event_timestamp, transaction_id (and recorded_at)."""
         schema = canonical_schema(self._columns, integer_ids)
         chosen = ", ".join(
-            f"CAST({column.name} AS BIGINT) AS {column.name}" if column.name in integer_ids else column.name
-            for column in self._columns
+            f'CAST("{name}" AS BIGINT) AS "{name}"' if name in integer_ids else f'"{name}"' for name in schema.names
         )
         key = ["event_timestamp", "transaction_id", *(["recorded_at"] if "recorded_at" in self._names else [])]
         reader = self.connection.execute(
-            f"SELECT {chosen} FROM staged WHERE fault IS NULL ORDER BY {', '.join(key)}"
+            f"SELECT {chosen} FROM staged WHERE _fault IS NULL ORDER BY {', '.join(key)}"
         ).to_arrow_reader(ROWS_PER_GROUP)
         for batch in reader:
             yield pa.Table.from_batches([batch]).cast(schema)

@@ -148,6 +148,17 @@ def test_stray_id_of_a_quarantined_row_does_not_make_the_others_text(tmp_path: P
     assert [one["source_line"] for one in quarantined] == [3]
 
 
+def test_declared_column_may_have_any_name(tmp_path: Path) -> None:
+    names = ("select", "order", "line", "file", "fault")
+    columns = {
+        **COLUMNS,
+        "numeric": dict.fromkeys(names[2:], "amount"),
+        "categorical": dict.fromkeys(names[:2], "customer"),
+    }
+    _, kept, _ = run(tmp_path, written(tmp_path / "a.csv", [row(1), row(2, fraud="?")]), columns=columns)
+    assert [kept[0][name] for name in names] == ["7", "7", 12.34, 12.34, 12.34]
+
+
 # What is quarantined
 
 

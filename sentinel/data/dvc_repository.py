@@ -6,6 +6,7 @@ tree, its git repository and its `.dvc/` are never written to.
 
 from __future__ import annotations
 
+import errno
 import logging
 import shutil
 import warnings
@@ -64,21 +65,34 @@ class Scratch:
 
     @contextmanager
     def _dvc(self, doing: str, size: int) -> Generator[Any]:
-        with _quiet():
-            from dvc.exceptions import DvcException  # pyright: ignore[reportMissingTypeStubs]
-            from dvc.repo import Repo  # pyright: ignore[reportMissingTypeStubs]
+        from dvc.exceptions import DvcException  # pyright: ignore[reportMissingTypeStubs]
 
-            repository = cast("Any", Repo)(str(self.root), config=self._config())
+        with _quiet():
+            repository = self._open()
             try:
                 yield repository
             except (DvcException, OSError) as error:
+                if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise  # the caller's sentence about a full disk
                 require_free_disk(self.settings.cache, size)  # DVC hides a full disk behind a count of failures
                 raise ServiceUnavailable(
-                    f"DVC could not {doing} {self.settings.remote['url']}: {error}. Nothing was replaced. "
-                    "Check that the remote can be reached and that the disk has room, and run again."
+                    f"DVC could not {doing} {self.settings.remote['url']}: {str(error).splitlines()[0]} "
+                    "Nothing was replaced. Check that the remote answers and that the disk has room, and run again."
                 ) from error
             finally:
                 repository.close()
+
+    def _open(self) -> Any:
+        """The DVC repository without its memory of digests, whose database spins for ever once the disk is full."""
+        from dvc.cachemgr import CacheManager  # pyright: ignore[reportMissingTypeStubs]
+        from dvc.repo import Repo  # pyright: ignore[reportMissingTypeStubs]
+        from dvc_data.hashfile.state import StateNoop  # pyright: ignore[reportMissingTypeStubs]
+
+        repository = cast("Any", Repo)(str(self.root), config=self._config())
+        repository.state.close()
+        repository.state = StateNoop()
+        repository.cache = cast("Any", CacheManager)(repository)
+        return repository
 
     def _config(self) -> dict[str, Any]:
         return {

@@ -55,7 +55,6 @@ class Survey:
     copies: tuple[Copy, ...]
     folder: Path
     has_folder: bool  # the work tree holds this version, whole or damaged
-    has_listing: bool  # some place has the listing, so that every object is known
 
     def at(self, place: str) -> tuple[Copy, ...]:
         return tuple(copy for copy in self.copies if copy.place == place)
@@ -88,7 +87,7 @@ def survey(version: str, stores: Sequence[Store], folder: Path, progress: Progre
     copies = _digest_all(jobs, progress)
     if has_folder:
         copies += _compare(present, listing, folder)
-    return Survey(version, tuple(copies), folder, has_folder, listing is not None)
+    return Survey(version, tuple(copies), folder, has_folder)
 
 
 def find_listing(version: str, stores: Sequence[Store]) -> dict[str, str] | None:

@@ -10,17 +10,30 @@ from pathlib import Path
 import pytest
 
 from sentinel.errors import DataDamaged
-from tests.data.versioned_project import FILES, Project, flip_a_byte, start_project, state_of, write_ingested
+from tests.data.versioned_project import (
+    FILES,
+    Project,
+    copy_project,
+    flip_a_byte,
+    start_project,
+    state_of,
+    write_ingested,
+)
 
 
-@pytest.fixture
-def cloned(tmp_path: Path) -> Project:
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a fresh clone holds: the pointer, and neither remote, cache nor data."""
-    project = start_project(tmp_path / "project")
+    project = start_project(tmp_path_factory.mktemp("clone") / "project")
     project.ingest(seed=1)
     shutil.rmtree(project.paths.home)
     shutil.rmtree(project.paths.data("default"))
-    return project
+    return project.paths.root
+
+
+@pytest.fixture
+def cloned(clone: Path, tmp_path: Path) -> Project:
+    return copy_project(clone, tmp_path / "cloned")
 
 
 def fill(folder: Path) -> None:

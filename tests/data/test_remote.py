@@ -15,7 +15,7 @@ from mypy_boto3_s3 import S3Client
 from sentinel.config import Data, S3Remote
 from sentinel.data.remote import copy_command, open_remote
 from sentinel.errors import DataDamaged, ServiceUnavailable
-from tests.data.versioned_project import FILES, Project, flip_a_byte, md5_of, start_project, state_of
+from tests.data.versioned_project import FILES, Project, copy_project, flip_a_byte, md5_of, start_project, state_of
 
 BUCKET = "transactions"
 
@@ -54,11 +54,23 @@ def s3_data(endpoint: str, bucket: str = BUCKET) -> Data:
     return Data(s3=S3Remote(url=f"s3://{bucket}/sentinel/data", endpoint_url=endpoint, region="us-east-1"))
 
 
-@pytest.fixture
-def project(bucket: S3Client, endpoint: str, tmp_path: Path) -> Project:
-    project = start_project(tmp_path / "project")
-    project.data = s3_data(endpoint)
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    project = start_project(tmp_path_factory.mktemp("template") / "project")
     project.ingest(seed=1)
+    return project.paths.root
+
+
+@pytest.fixture
+def project(bucket: S3Client, endpoint: str, template: Path, tmp_path: Path) -> Project:
+    """A pinned project whose embedded remote has moved to S3."""
+    project = copy_project(template, tmp_path / "project")
+    for path in project.paths.embedded_remote.rglob("*"):
+        if path.is_file():
+            key = path.relative_to(project.paths.embedded_remote).as_posix()
+            bucket.upload_file(str(path), BUCKET, f"sentinel/data/{key}")
+    shutil.rmtree(project.paths.embedded_remote)
+    project.data = s3_data(endpoint)
     return project
 
 
@@ -66,7 +78,10 @@ def key_of(project: Project, name: str) -> str:
     return "sentinel/data/" + project.object("remote", name).relative_to(project.paths.embedded_remote).as_posix()
 
 
-def test_version_comes_back_from_s3_alone(project: Project) -> None:
+def test_pinned_version_comes_back_from_s3_alone(bucket: S3Client, endpoint: str, tmp_path: Path) -> None:
+    project = start_project(tmp_path / "project")
+    project.data = s3_data(endpoint)
+    project.ingest(seed=1)
     before = state_of(project.paths.data("default"))
     shutil.rmtree(project.paths.home)
     shutil.rmtree(project.paths.data("default"))

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from sentinel.errors import ConfigInvalid, DataDamaged
-from tests.data.versioned_project import FILES, Project, flip_a_byte, start_project, state_of
+from tests.data.versioned_project import FILES, Project, copy_project, flip_a_byte, start_project, state_of
 
 
-@pytest.fixture
-def history(tmp_path: Path) -> Project:
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three revisions: one without data, tag `first` with seed 1, and the present one with seed 2."""
-    project = start_project(tmp_path / "project")
+    project = start_project(tmp_path_factory.mktemp("template") / "project")
     project.git("init", "-q", "-b", "main")
     project.commit("no data yet")
     project.git("tag", "before")
@@ -22,7 +22,12 @@ def history(tmp_path: Path) -> Project:
         project.ingest(seed)
         project.commit(tag)
         project.git("tag", tag)
-    return project
+    return project.paths.root
+
+
+@pytest.fixture
+def history(template: Path, tmp_path: Path) -> Project:
+    return copy_project(template, tmp_path / "history")
 
 
 def test_older_version_is_pulled_while_the_work_tree_stays(history: Project) -> None:

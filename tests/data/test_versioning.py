@@ -14,12 +14,12 @@ import pytest
 
 from sentinel.data.versioning import pin
 from sentinel.errors import ConfigInvalid, DataContractError, DataDamaged, DiskFull, SentinelError
-from sentinel.paths import Paths
 from sentinel.storage import sha256_file, sha256_path
 from tests.data.versioned_project import (
     FILES,
     REPOSITORY,
     Project,
+    copy_project,
     flip_a_byte,
     md5_of,
     start_project,
@@ -43,9 +43,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def pinned(template: Path, tmp_path: Path) -> Project:
-    root = tmp_path / "pinned"
-    shutil.copytree(template, root)
-    return Project(Paths(root, root / ".sentinel"))
+    return copy_project(template, tmp_path / "pinned")
 
 
 def test_pinned_version_is_the_one_dvc_names_and_comes_back_with_its_facts(pinned: Project) -> None:
@@ -91,7 +89,7 @@ def test_copies_share_no_bytes_on_disk(pinned: Project) -> None:
     assert not pinned.object("work tree", FILES[0]).is_symlink()
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize(
     ("place", "name"),
     [(place, name) for place in ("remote", "cache") for name in ("listing", *FILES)]
@@ -185,6 +183,15 @@ def test_absent_work_tree_or_cache_is_fetched_again(pinned: Project, gone: tuple
         shutil.rmtree(pinned.paths.data("default"))
     if "cache" in gone:
         shutil.rmtree(pinned.paths.dvc_cache)
+    pinned.pull()
+    assert state_of(pinned.paths.root) == before
+
+
+@pytest.mark.parametrize("name", ["listing", *FILES])
+def test_cache_that_an_interrupted_fetch_left_half_full_is_completed(pinned: Project, name: str) -> None:
+    before = state_of(pinned.paths.root)
+    pinned.object("cache", name).unlink()
+    shutil.rmtree(pinned.paths.data("default"))
     pinned.pull()
     assert state_of(pinned.paths.root) == before
 

@@ -93,3 +93,8 @@ def start_project(root: Path) -> Project:
     for name in (".dvcignore", ".gitignore"):
         shutil.copy(REPOSITORY / name, root / name)
     return Project(Paths(root, root / ".sentinel"))
+
+
+def copy_project(template: Path, root: Path) -> Project:
+    shutil.copytree(template, root, symlinks=True)
+    return Project(Paths(root, root / ".sentinel"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from sentinel.config import Config
 from sentinel.paths import Paths
@@ -25,7 +24,7 @@ QUIET = {
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "sentinel",
     "PREFECT_CLI_PROMPT": "false",
-    "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
     "GIT_PYTHON_REFRESH": "quiet",
     "TQDM_DISABLE": "1",
 }
@@ -57,10 +56,3 @@ def tracking_uri(config: Config, paths: Paths) -> str:
 def prefect_api_url(config: Config) -> str | None:
     """Prefect's server: the usual variable, else the config's; None: an embedded one is started."""
     return os.environ.get("PREFECT_API_URL") or config.services.prefect_api_url
-
-
-def executable(name: str) -> Path:
-    """A command of the virtual environment this process runs in."""
-    import sys
-
-    return Path(sys.executable).with_name(name)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -31,43 +30,40 @@ _COLOURS = {
 def run(config: ConfigOption = None, data_version: DataVersionOption = None, as_json: JsonOption = False) -> None:
     """Run the main job: data to a promoted model, or a reasoned refusal."""
     session = open_session(config, as_json)
-    with prefect_api(session):
-        # imported late: Prefect reads its environment when it is imported
-        from flows.cli.stages import shown_stages
-        from flows.train_to_deploy import train_to_deploy
+    named_server = prefect_api_url(session.config)
+    connect_prefect(session)
+    # imported late: Prefect reads its environment when it is imported
+    from flows.cli.stages import shown_stages
+    from flows.train_to_deploy import train_to_deploy
 
-        with shown_stages():
-            file = os.path.relpath(session.config.file.resolve(), session.paths.root)
-            # a flow that returns a state gives its caller the state's data
-            result = cast("dict[str, Any]", train_to_deploy(file, data_version))
+    with shown_stages():
+        file = os.path.relpath(session.config.file.resolve(), session.paths.root)
+        # a flow that returns a state gives its caller the state's data
+        result = cast("dict[str, Any]", train_to_deploy(file, data_version))
     if as_json:
         session.answer(result)
     else:
-        _show(session, result)
+        _show(session, result, named_server)
     if result["decision"] == "rejected":
         raise typer.Exit(GateFailed.exit_code)
 
 
-@contextmanager
-def prefect_api(session: Session) -> Iterator[None]:
-    """Prefect's API for the block: the named server, or an embedded one that ends with it."""
+def connect_prefect(session: Session) -> None:
+    """Name Prefect's API for this process: the configured server, or an embedded one that ends with the process."""
     if url := prefect_api_url(session.config):
         os.environ["PREFECT_API_URL"] = url
-        yield
         return
     server = EmbeddedServer(session.paths.prefect_home, session.paths.logs / "prefect-server.log")
     server.launch()
+    # not earlier: Prefect hands over its last logs and events while the interpreter shuts down
+    atexit.register(server.stop)
     os.environ["PREFECT_API_URL"] = server.api_url
-    try:
-        import flows.train_to_deploy  # noqa: F401  while the server starts on the other core
+    import flows.train_to_deploy  # noqa: F401  while the server starts on the other core
 
-        server.wait()
-        yield
-    finally:
-        server.stop()
+    server.wait()
 
 
-def _show(session: Session, result: dict[str, Any]) -> None:
+def _show(session: Session, result: dict[str, Any], named_server: str | None) -> None:
     """The summary a person reads at a glance, and what to do next."""
     gates = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("gate", "outcome"):
@@ -80,38 +76,33 @@ def _show(session: Session, result: dict[str, Any]) -> None:
         gates.add_row(gate["name"], f"[{colour}]{outcome}[/]", _number(gate["value"]), _number(gate["threshold"]))
     answers.print()
     answers.print(
-        f"[bold]data[/]      version {result['data_version']}: {result['rows']:,} rows, {result['frauds']:,} frauds"
+        f"[bold]data[/]       version {result['data_version']}: {result['rows']:,} rows, {result['frauds']:,} frauds"
     )
     for warning in result["warnings"]:
-        answers.print(f"[yellow]warning[/]   {warning}", soft_wrap=True)
+        answers.print(f"[yellow]warning[/]    {warning}", soft_wrap=True)
     answers.print(gates)
     colour = _COLOURS.get(result["decision"], "yellow")
     aliases = ", ".join(result["aliases"]) or "none"
-    answers.print(f"[bold]decision[/]  [{colour}]{result['decision']}[/]: {result['reason']}")
-    answers.print(f"[bold]version[/]   {session.config.name} version {result['version']}, alias {aliases}")
+    answers.print(f"[bold]decision[/]   [{colour}]{result['decision']}[/]: {result['reason']}")
+    answers.print(f"[bold]version[/]    {session.config.name} version {result['version']}, alias {aliases}")
     answers.print(f"[bold]{result['sentence']}[/]" if result["nothing_new"] else "")
-    for what, command in _next_commands(session, result):
-        answers.print(f"[dim]{what:<10}[/]{command}", soft_wrap=True)
+    for what, command in _next_commands(session, result, named_server):
+        answers.print(f"[dim]{what:<11}[/]{command}", soft_wrap=True)
 
 
 def _number(value: Any) -> str:
     return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _next_commands(session: Session, result: dict[str, Any]) -> list[tuple[str, str]]:
+def _next_commands(session: Session, result: dict[str, Any], named_server: str | None) -> list[tuple[str, str]]:
     here = Path.cwd()
     bin_folder = _from_here(session.paths.root / ".venv" / "bin", here)
     report = _from_here(Path(result["release_path"]) / "report.html", here)
     uri = tracking_uri(session.config, session.paths)
     mlflow = uri if uri.startswith("http") else f"{bin_folder}/mlflow server --backend-store-uri {uri} --port 5000"
-    named = prefect_api_url(session.config) if not _is_embedded(session) else None
     home = _from_here(session.paths.prefect_home, here)
-    prefect = named or f"PREFECT_HOME={home} {bin_folder}/prefect server start"
+    prefect = named_server or f"PREFECT_HOME={home} {bin_folder}/prefect server start"
     return [("report", f"xdg-open {report}"), ("MLflow UI", mlflow), ("Prefect UI", prefect)]
-
-
-def _is_embedded(session: Session) -> bool:
-    return session.config.services.prefect_api_url is None
 
 
 def _from_here(path: Path, here: Path) -> str:

@@ -23,26 +23,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from sentinel.data.draws import (
-    FACTOR_ONE,
-    Integers,
-    bell,
-    below,
-    choose,
-    exponential_quantiles,
-    lognormal_factors,
-    parts,
-    words,
-)
-from sentinel.data.population import (
-    CATEGORIES,
-    COUNTRIES,
-    PRICE_OF_CATEGORY,
-    Customers,
-    Merchants,
-    make_customers,
-    make_merchants,
-)
+from sentinel.data.draws import Integers, below, exponential_quantiles, parts, words
+from sentinel.data.population import CATEGORIES, COUNTRIES, Customers, Merchants, make_customers, make_merchants
+from sentinel.data.purchases import DAY, SECOND, Purchases, make_purchases
 from sentinel.data.table_files import write_table_file
 from sentinel.progress import Progress, silent
 from sentinel.storage import complete_file, require_free_disk
@@ -50,13 +33,10 @@ from sentinel.storage import complete_file, require_free_disk
 START = datetime(2025, 1, 1, tzinfo=UTC)  # a Wednesday
 FIRST_WEEKDAY = 2
 DAYS = 183
-SECOND = 1_000_000
-DAY = 86_400 * SECOND
 BYTES_PER_ROW = 40
 
-# Rhythm: purchases by weekday (Monday first) and by hour.
+# Purchases by weekday, Monday first.
 WEEKDAYS = np.array([96, 94, 98, 103, 120, 128, 86])
-HOURS = np.array([6, 4, 3, 2, 2, 4, 10, 22, 36, 44, 50, 58, 66, 60, 54, 54, 60, 70, 74, 66, 52, 38, 24, 12])
 
 # Fraud, scaled to the size of the world: the handbook's numbers are two of 10,000 merchants and three of 5,000 cards.
 NEW_MERCHANTS_A_DAY = (2, 10_000)
@@ -68,10 +48,9 @@ CARD_MULTIPLE = 4
 CARD_SHARE = 21_845  # of 65,536: a third of a compromised card's purchases
 LARGE_SHARE = 36  # of 65,536 purchases
 LARGE_FROM, LARGE_SPAN = 30_000, 120_000  # cents
-AMOUNT_FACTORS = lognormal_factors("0.45")
 LARGEST_CONTACTLESS = 5_000  # cents
 
-# Labels: three of four within some days, the others (chargebacks, disputes) later.
+# Labels arrive after three days on average; one of sixteen (a dispute, a chargeback) after ten.
 DELAYS = exponential_quantiles(3 * DAY, 1 << 12)
 LATE_DELAYS = exponential_quantiles(10 * DAY, 1 << 12)
 LATE_SHARE = 4_096  # of 65,536
@@ -80,7 +59,6 @@ SHORTEST_DELAY = 3_600 * SECOND
 KINDS = ("", "large_amount", "compromised_merchant", "compromised_card")
 CHANNELS = ("chip", "contactless", "online")
 LABELS = ("genuine", "fraud", "unknown")
-HOME_SHARE = (52_400, 62_300)  # of 65,536: at home up to here, next door up to there, else anywhere
 
 SCHEMA = pa.schema([
     ("transaction_id", pa.int64()),
@@ -107,16 +85,6 @@ class World:
     customers: Customers
     merchant_from: Integers  # [new, 2]: day, merchant; compromised from that day on
     card_from: Integers  # [new, 2]: day, customer
-
-
-@dataclass(frozen=True)
-class Purchases:
-    """One day's rows before anything fraudulent happens to them, in order of time."""
-
-    time: Integers  # microseconds since START
-    customer: Integers
-    merchant: Integers
-    amount: Integers  # cents
 
 
 def simulate(out: Path, transactions: int, seed: int, progress: Progress = silent) -> None:
@@ -171,7 +139,7 @@ def _rows_by_day(transactions: int, seed: int) -> list[int]:
 
 def _make_day(world: World, day: int, rows: int, first_id: int) -> pa.Table:
     drawn = words(world.seed, DAY_STREAM + day, rows, 6)
-    purchases = _make_purchases(world, day, drawn[:4])
+    purchases = make_purchases(world.customers, world.merchants, day, drawn[:4])
     large_draw, card_draw, size_draw, late_draw = parts(drawn[4], 16)
     delay_draw, contactless_draw, merchant_draw, _ = parts(drawn[5], 16)
     kind = _kinds(world, day, purchases, card_draw, merchant_draw, large_draw)
@@ -199,39 +167,6 @@ def _make_day(world: World, day: int, rows: int, first_id: int) -> pa.Table:
         ],
         schema=SCHEMA,
     )
-
-
-def _make_purchases(world: World, day: int, drawn: npt.NDArray[np.uint64]) -> Purchases:
-    customers, merchants = world.customers, world.merchants
-    customer_draw, moment_draw = parts(drawn[0], 32)
-    hour_draw, online_draw, region_draw, cell_draw = parts(drawn[1], 16)
-    customer = choose(customer_draw, customers.activity, 32)
-    hour = (choose(hour_draw, HOURS, 16) + customers.shift_hours[customer]) % 24
-    time = day * DAY + hour * 3_600 * SECOND + below(moment_draw, 3_600_000, 32) * 1_000
-    online = online_draw < customers.online[customer]
-    cell = _cells(customers.home[customer], region_draw, cell_draw, merchants.cells)
-    merchant = _merchants(merchants, online, cell, drawn[2])
-    price = PRICE_OF_CATEGORY[merchants.category[merchant]] * customers.amount[customer] // 100
-    amount = np.maximum(price * AMOUNT_FACTORS[bell(drawn[3])] // FACTOR_ONE, 50)
-    order = np.argsort(time, kind="stable")
-    return Purchases(time[order], customer[order], merchant[order], amount[order])
-
-
-def _cells(home: Integers, region_draw: Integers, cell_draw: Integers, cells: int) -> Integers:
-    next_door = (home + np.where(cell_draw & 1, 1, cells - 1)) % cells
-    anywhere = below(cell_draw, cells, 16)
-    return np.where(region_draw < HOME_SHARE[0], home, np.where(region_draw < HOME_SHARE[1], next_door, anywhere))
-
-
-def _merchants(
-    merchants: Merchants, online: npt.NDArray[np.bool_], cell: Integers, drawn: npt.NDArray[np.uint64]
-) -> Integers:
-    """A shop of the cell or any online shop; the smaller of two draws makes some shops busier than others."""
-    first, second = parts(drawn, 32)
-    uniform = np.where(online, first, np.minimum(first, second + (second >> 1)))
-    in_cell = (merchants.physical - cell + merchants.cells - 1) // merchants.cells
-    physical = cell + below(uniform, in_cell, 32) * merchants.cells
-    return np.where(online, merchants.physical + below(uniform, merchants.count - merchants.physical, 32), physical)
 
 
 def _kinds(

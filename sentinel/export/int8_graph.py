@@ -27,6 +27,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from sentinel.errors import TrainingFailed
 from sentinel.export.rows import Rows
 from sentinel.scoring import Scorer
+from sentinel.storage import complete_file
 
 METHOD = "static QDQ, per channel, MinMax"
 _SEED = 7
@@ -61,7 +62,10 @@ def write_int8(fp32: Path, path: Path, calibration: Rows, scratch: Path) -> None
             calibrate_method=CalibrationMethod.MinMax,
         )
     prepared.unlink()
-    onnx.checker.check_model(onnx.load(path), full_check=True)
+    graph = _tidied(onnx.load(path))
+    onnx.checker.check_model(graph, full_check=True)
+    with complete_file(path) as temporary:
+        temporary.write_bytes(graph.SerializeToString(deterministic=True))
 
 
 def dense_layers(graph: onnx.ModelProto) -> list[str]:
@@ -91,6 +95,17 @@ def count_integer_products(graph: Path, scratch: Path) -> int:
     nodes = onnx.load(optimized).graph.node
     optimized.unlink()
     return sum(node.op_type in INTEGER_PRODUCTS for node in nodes)
+
+
+def _tidied(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Without ONNX Runtime's notes, and without the operator sets that it names and no node uses."""
+    used = {node.domain for node in model.graph.node}
+    kept = [entry for entry in model.opset_import if entry.domain in used]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
+    del model.metadata_props[:]
+    del model.graph.value_info[:]
+    return model
 
 
 class _Batches(CalibrationDataReader):

@@ -66,9 +66,9 @@ class Encoding(nn.Module):
         return torch.cat(parts, dim=1)
 
     @classmethod
-    def fit(cls, derived: Tensor, labels: Tensor, inputs: ModelInputs, bins: int) -> Encoding:
-        """Edges and indicators from training rows: derived [N, D], labels bool [N]."""
-        edges = [feature_edges(derived[:, feature], labels, bins) for feature in range(derived.shape[1])]
+    def fit(cls, derived: Tensor, labels: Tensor, weights: Tensor, inputs: ModelInputs, bins: int) -> Encoding:
+        """Edges and indicators from training rows: derived [N, D], labels bool [N], rows that each stands for [N]."""
+        edges = [feature_edges(derived[:, feature], labels, weights, bins) for feature in range(derived.shape[1])]
         missing = distinct_patterns(derived.isnan())
         encoding = cls(EncodingSize(sum(max(len(edge) - 1, 0) for edge in edges), len(missing)), inputs)
         feature = [torch.full((len(edge) - 1,), position) for position, edge in enumerate(edges) if len(edge) > 1]
@@ -81,10 +81,10 @@ class Encoding(nn.Module):
         return encoding
 
 
-def feature_edges(values: Tensor, labels: Tensor, bins: int) -> Tensor:
+def feature_edges(values: Tensor, labels: Tensor, weights: Tensor, bins: int) -> Tensor:
     """float64 edges, ascending: a tree's thresholds between the extremes; none for less than two known values."""
     known = values.isfinite()
-    values, labels = values[known].double(), labels[known]
+    values, labels, weights = values[known].double(), labels[known], weights[known]
     if len(values) < 2 or float(values.max() - values.min()) < LEAST_WIDTH:
         return torch.zeros(0, dtype=torch.float64)
     tree = DecisionTreeClassifier(
@@ -93,7 +93,7 @@ def feature_edges(values: Tensor, labels: Tensor, bins: int) -> Tensor:
         min_impurity_decrease=LEAST_GAIN,
         random_state=0,
     )
-    tree.fit(values.numpy()[:, None], labels.numpy())
+    tree.fit(values.numpy()[:, None], labels.numpy(), sample_weight=weights.numpy())
     splits = cast("NDArray[np.float64]", tree.tree_.threshold[tree.tree_.children_left != LEAF])
     return _spaced(torch.cat([values.min()[None], torch.from_numpy(np.sort(splits)), values.max()[None]]))
 

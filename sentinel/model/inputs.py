@@ -46,11 +46,12 @@ class Vocabulary:
         return np.where(_to_numpy(column.is_null()), MISSING, codes)
 
     @classmethod
-    def from_column(cls, name: str, column: pa.ChunkedArray, least_rows: int = 1) -> Vocabulary:
-        """The values that at least `least_rows` rows of `column` have, sorted."""
+    def from_column(cls, name: str, column: pa.ChunkedArray, least_rows: int = 1, most_values: int = 500) -> Vocabulary:
+        """The most frequent values, at most `most_values`, that `least_rows` rows or more of `column` have; sorted."""
         counts = cast("list[dict[str, Any]]", column.cast(pa.string()).value_counts().to_pylist())
-        frequent = (row["values"] for row in counts if row["values"] is not None and row["counts"] >= least_rows)
-        return cls(name, tuple(sorted(frequent)))
+        known = [(-row["counts"], row["values"]) for row in counts if row["values"] is not None]
+        frequent = sorted(entry for entry in known if -entry[0] >= least_rows)[:most_values]
+        return cls(name, tuple(sorted(value for _, value in frequent)))
 
 
 @dataclass(frozen=True)

@@ -43,11 +43,16 @@ class FraudNet(nn.Module):
     shift: Tensor
 
     def __init__(
-        self, inputs: ModelInputs, feature_set: Mapping[str, Any], encoding: Encoding, size: NetworkSize
+        self,
+        inputs: ModelInputs,
+        feature_set: Mapping[str, Any],
+        encoding: Encoding,
+        size: NetworkSize,
+        fraud_rate: float = 0.01,
     ) -> None:
         super().__init__()
         self.inputs, self.feature_set, self.size = inputs, dict(feature_set), size
-        self.derived = DerivedFeatures(inputs, feature_set)
+        self.derived = DerivedFeatures(inputs, feature_set, fraud_rate)
         self.encoding = encoding
         self.layers = _dense(encoding.width, size)
         self.register_buffer("scale", torch.ones(()))

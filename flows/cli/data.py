@@ -1,4 +1,4 @@
-"""`sentinel data`: make source data, and bring one's own into the contract."""
+"""`sentinel data`: make source data, bring one's own into the contract, pull what is pinned."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from flows.exclusive import one_run_at_a_time
 from sentinel.storage import sha256_file
 
 if TYPE_CHECKING:
+    from sentinel.artifacts import RawData
     from sentinel.data.ingestion import Ingested
 
 app = new_group("Make source data, and bring your own into the contract.")
@@ -122,3 +123,37 @@ def _show(document: dict[str, Any]) -> None:
     answers.print(table)
     if document["version"]:
         answers.print(f"Commit {escape(document['pointer'])} to keep this version, then train on it: sentinel run")
+
+
+@app.command(epilog="Example: sentinel data pull --data-version v1.2")
+def pull(
+    config: ConfigOption = None,
+    data_version: Annotated[
+        str | None, typer.Option("--data-version", help="A git revision, whose pointer is taken; the work tree stays.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring the pinned version of the data, and check every byte in remote, cache and work tree."""
+    session = open_session(config, as_json)
+    raw = _pull(session, data_version)
+    folder = raw.locate(session.paths.home).resolve()
+    if as_json:
+        facts = {"version": raw.version, "rows": raw.rows, "frauds": raw.frauds}
+        session.answer({"folder": str(folder), **facts, "transactions_sha256": raw.transactions_sha256})
+    else:
+        found = f"version {raw.version}: {raw.rows:,} rows, {raw.frauds:,} frauds, every copy whole"
+        answers.print(f"{found}\n[bold]{escape(str(folder))}[/]", soft_wrap=True)
+
+
+def _pull(session: Session, revision: str | None) -> RawData:
+    from sentinel.data.embedded import embedded_data
+    from sentinel.data.versioning import pull as pull_version
+
+    config, paths = session.config, session.paths
+    simulation = config.data.simulation
+    with (
+        one_run_at_a_time(paths.lock(config.name), "-", "sentinel data pull", remarks.print),
+        one_bar("pull") as progress,
+    ):
+        fill = simulation and embedded_data(simulation, config.columns, config.source, config.where, progress)
+        return pull_version(config.name, config.data, paths=paths, revision=revision, fill=fill, progress=progress)

@@ -10,8 +10,8 @@ from typing import Any, cast
 
 import great_expectations as gx
 import pandas as pd
-from great_expectations.checkpoint import Checkpoint, UpdateDataDocsAction
-from great_expectations.checkpoint.actions import ValidationAction
+from great_expectations.checkpoint.actions import UpdateDataDocsAction, ValidationAction
+from great_expectations.checkpoint.checkpoint import Checkpoint
 from great_expectations.core.expectation_suite import ExpectationSuite
 from great_expectations.core.run_identifier import RunIdentifier
 from great_expectations.core.validation_definition import ValidationDefinition

@@ -70,6 +70,25 @@ class LabelsOfMatureRows(TableMetricProvider):
         return {"mature": int(mature.sum()), "unlabelled": int(unlabelled.sum()), "first": first}
 
 
+class TrueFraction(TableMetricProvider):
+    """The share of true among the known values; None where nothing is known. (GX's mean visits each cell.)"""
+
+    metric_name = "table.true_fraction"
+    value_keys = ("column",)
+
+    @metric_value(engine=PandasExecutionEngine)
+    def _pandas(
+        cls,  # noqa: N805  # the decorator makes it a class method
+        execution_engine: PandasExecutionEngine,
+        metric_domain_kwargs: dict[str, Any],
+        metric_value_kwargs: dict[str, Any],
+        **_: Any,
+    ) -> float | None:
+        values = _frame(execution_engine, metric_domain_kwargs)[metric_value_kwargs["column"]]
+        known = int(values.notna().sum())
+        return int(values.sum()) / known if known else None
+
+
 class Span(TableMetricProvider):
     """Days between the first and the last time, and how many calendar days (UTC) of these hold no row."""
 
@@ -108,6 +127,22 @@ class ExpectTableColumnTypes(BatchExpectation):
         found = cast(dict[str, str], metrics["table.contract_types"])
         wrong = {name: found[name] for name, right in self.types.items() if name in found and found[name] not in right}
         return {"success": not wrong, "result": {"observed_value": found, "details": {"wrong": wrong}}}
+
+
+class ExpectColumnTrueFractionToBeBetween(BatchExpectation):
+    """Of the known values of a boolean column, between `min_fraction` and `max_fraction` are true."""
+
+    column: str
+    min_fraction: float
+    max_fraction: float
+    metric_dependencies: ClassVar[tuple[str, ...]] = ("table.true_fraction",)
+    success_keys: ClassVar[tuple[str, ...]] = ("column", "min_fraction", "max_fraction")
+    args_keys: ClassVar[tuple[str, ...]] = success_keys
+
+    def _validate(self, metrics: dict[str, Any], **_: Any) -> dict[str, Any]:
+        found = metrics["table.true_fraction"]
+        inside = found is not None and self.min_fraction <= found <= self.max_fraction
+        return {"success": inside, "result": {"observed_value": "unknown" if found is None else found}}
 
 
 class ExpectMatureRowsToBeLabelled(BatchExpectation):

@@ -22,6 +22,7 @@ from sentinel.config import Columns, Validation
 from sentinel.data.expectations import (
     ExpectColumnSpanToExceed,
     ExpectColumnToCoverDays,
+    ExpectColumnTrueFractionToBeBetween,
     ExpectMatureRowsToBeLabelled,
     ExpectTableColumnTypes,
 )
@@ -233,10 +234,10 @@ def _times(columns: Columns, settings: Validation, label_maturity: timedelta) ->
 
 def _labels(columns: Columns, settings: Validation, label_maturity: timedelta) -> Iterator[Expectation]:
     least, most = settings.min_fraud_rate, settings.max_fraud_rate
-    yield gxe.ExpectColumnMeanToBeBetween(
+    yield ExpectColumnTrueFractionToBeBetween(
         column="is_fraud",
-        min_value=least,
-        max_value=most,
+        min_fraction=least,
+        max_fraction=most,
         **_says(
             "fraud_rate",
             f"Of the labelled transactions {least:.2%} to {most:.2%} are frauds.",

@@ -32,7 +32,7 @@ KEYS = {"int": st.sampled_from([1, 12, 123]), "text": st.sampled_from(["1", "12"
 
 
 def test_shuffled_source_gives_byte_identical_files(tmp_path: Path) -> None:
-    table = canonical_table(40_000, seed=5, customers=50, merchants=30, with_recorded_at=True, days=20)
+    table = canonical_table(20_000, seed=5, customers=50, merchants=30, with_recorded_at=True, days=20)
     folders = []
     for seed in (None, 1, 2):
         order = np.arange(table.num_rows) if seed is None else np.random.default_rng(seed).permutation(table.num_rows)
@@ -88,7 +88,7 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("property")
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(rows=transactions())
 def test_build_and_retrieval_give_what_the_oracle_counts(shared_folder: Path, rows: list[dict[str, Any]]) -> None:
     found = Project(shared_folder, RULES).features(rows)

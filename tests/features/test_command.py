@@ -1,0 +1,65 @@
+"""`sentinel features`, run as a command in a project of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli.features import app
+from sentinel.config import load_config
+from sentinel.errors import ConfigInvalid
+from tests.features.project import HERE, Project
+from tests.tables import canonical_table
+
+NEEDED = """
+name = "tiny"
+[columns]
+transaction_id = "transaction_id"
+event_timestamp = "event_timestamp"
+customer_id = "customer_id"
+merchant_id = "merchant_id"
+label_available_at = "label_available_at"
+amount = "amount_minor"
+is_fraud = "is_fraud"
+[gates]
+min_pr_auc = 0.1
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    made = Project(tmp_path)
+    (made.paths.root / "configs").mkdir(parents=True)
+    (made.paths.root / "configs" / "default.toml").write_text(NEEDED)
+    shutil.copy(HERE / "pyproject.toml", made.paths.root)
+    for name, value in os.environ.items():
+        monkeypatch.setenv(name, value)  # so that what the command sets is taken back
+    monkeypatch.setenv("SENTINEL_HOME", str(made.paths.home))
+    monkeypatch.chdir(made.paths.root)
+    return made
+
+
+def test_show_and_apply_before_and_after_a_build(project: Project) -> None:
+    runner = CliRunner()
+    before = json.loads(runner.invoke(app, ["show", "--json"]).stdout)
+    assert len(before["features"]) == 38 and before["built"] is None
+    refused = runner.invoke(app, ["apply"])
+    assert isinstance(refused.exception, ConfigInvalid) and "were not built yet" in str(refused.exception)
+
+    config = load_config(project.paths.configs / "default.toml")
+    project.rules = config.features
+    project.build(canonical_table(200), config.columns, out="stages/tiny/features/0123456789abcdef")
+    shutil.rmtree(project.paths.feast("tiny"))
+    shown = json.loads(runner.invoke(app, ["show", "--json"]).stdout)
+    assert shown["built"] == "stages/tiny/features/0123456789abcdef"
+    assert shown["feature_set_hash"] == before["feature_set_hash"]
+    assert all(0 < feature["null_rate"] <= 1 for feature in shown["features"])
+    applied = json.loads(runner.invoke(app, ["apply", "--json"]).stdout)
+    assert applied["project"] == "tiny" and applied["feature_service"] in applied["objects"]
+    assert (project.paths.feast("tiny") / "registry.db").is_file()
+    assert "customer_amount_sum_of_squares_1h" in runner.invoke(app, ["show"]).stdout

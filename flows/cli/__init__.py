@@ -12,7 +12,7 @@ from sentinel.storage import disk_full_in_a_sentence
 
 
 def build_app() -> typer.Typer:
-    from flows.cli import data
+    from flows.cli import data, models
     from flows.cli.deploy import deploy
     from flows.cli.doctor import doctor
     from flows.cli.run import run
@@ -20,6 +20,7 @@ def build_app() -> typer.Typer:
     app = new_group("Raw card transactions to a fraud model in production, with evidence for every step.")
     app.command(epilog="Example: sentinel run --config configs/handbook.toml")(run)
     app.add_typer(data.app, name="data")
+    app.add_typer(models.app, name="models")
     app.command(epilog="Example: PREFECT_API_URL=http://127.0.0.1:4200/api sentinel deploy")(deploy)
     app.command(epilog="Example: sentinel doctor --config configs/handbook.toml")(doctor)
     return app

@@ -1,0 +1,127 @@
+"""`sentinel models`: what is registered, what serves and why, and whether it still holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from flows.cli.console import ConfigOption, JsonOption, Session, answers, new_group, open_session
+from flows.environment import tracking_uri
+
+if TYPE_CHECKING:
+    from sentinel.promotion.registry import Registry
+
+app = new_group("See which versions are registered, what serves and why, and whether they hold.")
+
+_COLOURS = {"passed": "green", "failed": "bold red", "not_applicable": "dim"}
+
+
+@app.command(epilog="Example: sentinel models show champion --json")
+def show(
+    wanted: Annotated[
+        str | None, typer.Argument(metavar="[VERSION|ALIAS]", help="Without it the champion, else the newest version.")
+    ] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one version: its gates, its decision, where it comes from and which files it has."""
+    session = open_session(config, as_json)
+    registry = _registry(session)
+    document = registry.show(wanted or _default(registry))
+    if as_json:
+        session.answer(document)
+    else:
+        _show(session, document)
+
+
+@app.command("list", epilog="Example: sentinel models list --config configs/handbook.toml")
+def list_all(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """List every version, newest first, with its aliases and its decision."""
+    session = open_session(config, as_json)
+    documents = _registry(session).list_versions()
+    if as_json:
+        session.answer(documents)
+    elif documents:
+        _list(documents)
+    else:
+        answers.print(f"No version of {session.config.name} is registered yet: `sentinel run` makes the first.")
+
+
+@app.command(epilog="Example: sentinel models verify champion")
+def verify(
+    wanted: Annotated[str, typer.Argument(metavar="VERSION|ALIAS|FOLDER", help="A version, or a release's folder.")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check every byte of a release and compute every gate again; for a version the chain of decisions as well."""
+    session = open_session(config, as_json)
+    from sentinel.promotion.decisions import read_chain
+    from sentinel.promotion.release import verify_release
+
+    folder, digest = Path(wanted), None
+    if not folder.is_dir():
+        registry = _registry(session)
+        stored = registry.catalogue().find(wanted)
+        kept, digest = session.paths.releases(session.config.name) / stored.release[:16], stored.release
+        folder = kept if kept.exists() else registry.release_folder(stored)  # what lies there is checked, not mended
+        read_chain(session.paths.decisions(session.config.name))
+    facts = verify_release(folder, digest)
+    if as_json:
+        session.answer({"holds": True, "release_path": str(folder), "passed": facts["passed"]})
+    else:
+        answers.print(f"[green]Holds:[/] every file and every gate of {escape(str(folder))}.")
+
+
+def _registry(session: Session) -> Registry:
+    from sentinel.promotion.registry import Registry
+
+    return Registry(tracking_uri(session.config, session.paths), session.config.name, session.paths)
+
+
+def _default(registry: Registry) -> str:
+    catalogue = registry.catalogue()
+    if "champion" in catalogue.aliases or not catalogue.versions:
+        return "champion"
+    return catalogue.versions[0].version
+
+
+def _show(session: Session, document: dict[str, Any]) -> None:
+    aliases = ", ".join(document["aliases"]) or "no alias"
+    answers.print(f"[bold]{session.config.name} version {document['version']}[/] ({aliases}): {document['decision']}")
+    gates = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("gate", "outcome"):
+        gates.add_column(heading)
+    for heading in ("value", "threshold"):
+        gates.add_column(heading, justify="right")
+    for gate in document["gates"]:
+        outcome = f"[{_COLOURS[gate['outcome']]}]{gate['outcome'].replace('_', ' ')}[/]"
+        gates.add_row(gate["name"], outcome, _figure(gate["value"]), _figure(gate["threshold"]))
+    answers.print(gates)
+    for name in ("run_id", "data_digest", "feature_set_hash", "lock_sha256", "git_commit", "release_path"):
+        answers.print(f"[dim]{name:<18}[/]{document[name]}", soft_wrap=True)
+
+
+def _list(documents: list[dict[str, Any]]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("version", "aliases", "decision", "failed gates", "pr_auc", "data", "code"):
+        table.add_column(heading)
+    for document in documents:
+        failed = [gate["name"] for gate in document["gates"] if gate["outcome"] == "failed"]
+        table.add_row(
+            document["version"],
+            ", ".join(document["aliases"]),
+            document["decision"],
+            ", ".join(failed),
+            _figure(document["metrics"].get("pr_auc")),
+            document["data_digest"][:12],
+            document["git_commit"][:12],
+        )
+    answers.print(table)
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"

@@ -15,8 +15,9 @@ from sentinel.promotion.layout import FACTS, GATES
 _MOST_PICTURE_BYTES = 2_000_000  # base64 adds a third, and the whole page stays under 3 MB
 # (heading, key in measurements.json's variants)
 _VARIANT_COLUMNS = (
-    ("pr_auc", "pr_auc"), ("flips", "flips"), ("bytes", "bytes"), ("p50 ms", "latency_p50_ms"),
-    ("p99 ms", "latency_p99_ms"), ("integer products", "integer_matrix_products"),
+    ("pr_auc", "pr_auc"), ("flips", "flips"), ("flipped minor units", "flipped_amount_minor"), ("bytes", "bytes"),
+    ("p50 ms", "latency_p50_ms"), ("p99 ms", "latency_p99_ms"), ("rows/s at 256", "throughput_256_rows_per_s"),
+    ("integer products", "integer_matrix_products"),
 )  # fmt: skip
 _OUTCOMES = {"passed": "passed", "failed": "failed", "not_applicable": "not applicable"}
 

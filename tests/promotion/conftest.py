@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -62,6 +63,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> It
         "--artifacts-destination",
         str(folder / "kept"),
     ]
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([*command, *store], cwd=folder, env=environment, stdout=log, stderr=log)

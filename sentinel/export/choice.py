@@ -35,7 +35,7 @@ def choose_variant(variants: Mapping[str, Measurements], bounds: Bounds) -> Choi
             return Choice(FP32, f"fp32 serves: {refusal}.")
     return Choice(
         INT8,
-        f"int8 serves: pr_auc falls by {quantized['pr_auc_loss']:.5f} (at most {bounds.max_pr_auc_loss:g}), "
+        f"int8 serves: pr_auc changes by {-quantized['pr_auc_loss']:+.5f} (may fall by {bounds.max_pr_auc_loss:g}), "
         f"{quantized['flipped_fraction']:.4%} of the decisions flip (at most {bounds.max_flips:.4%}), and "
         f"{quantized['integer_matrix_products']} matrix products are computed in integers.",
     )

@@ -42,8 +42,8 @@ def measure_quality(rows: Rows, scores: Probability, reference: Probability, thr
     if not (np.isfinite(scores).all() and np.isfinite(reference).all()):
         return None
     labels, shift = rows.labels, np.abs(scores.astype(np.float64) - reference)
-    flagged = scores >= threshold
-    flipped = flagged != (reference >= threshold)
+    flagged = scores.astype(np.float64) >= threshold  # float32 would round the threshold
+    flipped = flagged != (reference.astype(np.float64) >= threshold)
     own = pr_auc(labels, scores)
     return Quality(
         pr_auc=own,

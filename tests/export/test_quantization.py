@@ -82,13 +82,14 @@ def test_every_figure_can_be_computed_again_from_the_evidence(
     folder: Path, measured: dict[str, Any], read_json: Callable[[Path], Any]
 ):
     tables = {name: pq.read_table(folder / f"scores_{name}.parquet") for name in ("fp32", "int8")}
-    flagged = {name: table["probability"].to_numpy() >= measured["threshold"] for name, table in tables.items()}
+    scores = {name: table["probability"].to_numpy().astype(float) for name, table in tables.items()}
+    flagged = {name: score >= measured["threshold"] for name, score in scores.items()}
     amounts = tables["fp32"]["amount_minor"].to_numpy()
     for name, table in tables.items():
         assert len(table) == measured["test_rows"]
         assert table.column_names == ["transaction_id", "event_timestamp", "amount_minor", "is_fraud", "probability"]
         figures = measured["variants"][name]
-        assert figures["pr_auc"] == pr_auc(table["is_fraud"].to_numpy(), table["probability"].to_numpy())
+        assert figures["pr_auc"] == pr_auc(table["is_fraud"].to_numpy(), scores[name])
         flips = flagged[name] != flagged["fp32"]
         assert (figures["flips"], figures["flipped_amount_minor"]) == (flips.sum(), amounts[flips].sum())
         samples = read_json(folder / f"latency_{name}.json")["samples_ms"]

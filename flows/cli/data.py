@@ -12,9 +12,11 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from flows.cli.console import ConfigOption, JsonOption, Session, answers, new_group, open_session, print_json, remarks
+from flows.cli.console import ConfigOption, JsonOption, Session, answers, new_group, open_session, remarks
 from flows.cli.live import one_bar
 from flows.exclusive import one_run_at_a_time
+from sentinel.config import Simulation
+from sentinel.errors import ConfigInvalid
 from sentinel.storage import sha256_file
 
 if TYPE_CHECKING:
@@ -26,24 +28,45 @@ app = new_group("Make source data, and bring your own into the contract.")
 
 @app.command(epilog="Example: sentinel data simulate --transactions 100000 --seed 7 --out /tmp/source.parquet")
 def simulate(
-    transactions: Annotated[int, typer.Option(min=1_000, help="How many rows, exactly.")],
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes on any machine.")],
     out: Annotated[Path, typer.Option(help="The Parquet file to write; one of that name is replaced.")],
+    transactions: Annotated[
+        int | None, typer.Option(min=1_000, help="How many rows, exactly; without it those of the configuration.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="The same seed gives the same bytes; without it the configuration's.")
+    ] = None,
+    config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Simulate card transactions of 183 days, with three kinds of fraud and labels that arrive late."""
     from sentinel.data import simulator
 
+    session = open_session(config, as_json)
+    simulation = _simulation(session, transactions, seed)
     with one_bar("simulate") as progress:
-        simulator.simulate(out, transactions, seed, progress)
+        simulator.simulate(out, simulation.transactions, simulation.seed, progress)
     size = out.stat().st_size
     if as_json:
-        found = {"transactions": transactions, "seed": seed, "bytes": size, "sha256": sha256_file(out)}
-        print_json({"file": str(out), **found})
+        session.answer({"file": str(out), **simulation.model_dump(), "bytes": size, "sha256": sha256_file(out)})
     else:
         answers.print(
-            f"{transactions:,} transactions, {size / 1e6:,.1f} MB: [bold]{escape(str(out))}[/]", soft_wrap=True
+            f"{simulation.transactions:,} transactions, {size / 1e6:,.1f} MB: [bold]{escape(str(out))}[/]",
+            soft_wrap=True,
         )
+
+
+def _simulation(session: Session, transactions: int | None, seed: int | None) -> Simulation:
+    """What the command line says, and for the rest the configuration."""
+    written = session.config.data.simulation
+    given = {"transactions": transactions, "seed": seed}
+    values = (written.model_dump() if written else {}) | {
+        key: value for key, value in given.items() if value is not None
+    }
+    if len(values) < len(given):
+        raise ConfigInvalid(
+            f"{session.config.file} has no section [data.simulation]. Give --transactions and --seed, or add it."
+        )
+    return Simulation(**values)
 
 
 @app.command(epilog="Example: sentinel data ingest exports/ --config configs/bank.toml")

@@ -62,3 +62,15 @@ def test_source_without_a_column_ends_in_one_sentence(project: Path) -> None:
     assert found.returncode == 3 and error["type"] == "DataContractError"
     assert "configs/default.toml:" in error["message"] and "'event_tme'" in error["message"]
     assert "Traceback" not in found.stderr and not (project / "data").exists()
+
+
+def test_simulation_without_numbers_needs_them_in_the_configuration(project: Path) -> None:
+    config = project / "configs" / "default.toml"
+    config.write_text(
+        config.read_text()
+        .replace("[data.simulation]", "[data]")
+        .replace("transactions = 1_750_000", "")
+        .replace("seed = 7", "")
+    )
+    found = sentinel(project, "data", "simulate", "--seed", 7, "--out", project.parent / "source.parquet")
+    assert found.returncode == 2 and "[data.simulation]" in found.stderr and "Traceback" not in found.stderr

@@ -1,0 +1,91 @@
+"""`sentinel models` on a real embedded registry."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli import build_app
+from sentinel.artifacts import Release
+from sentinel.errors import RecordInvalid
+from sentinel.paths import Paths
+from sentinel.promotion.decisions import Verdict
+from sentinel.promotion.mlflow_server import connect
+from sentinel.promotion.registry import Registry
+from tests.promotion.standins import packaged, stages
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def released(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Registry, Release]:
+    """The project with a state of its own, in which version 1 serves."""
+    name = f"m-{tmp_path.name}".lower().replace("_", "-")[:40]
+    config = (ROOT / "configs" / "default.toml").read_text().replace('name = "default"', f'name = "{name}"')
+    (tmp_path / "own.toml").write_text(config)
+    monkeypatch.setenv("SENTINEL_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
+    monkeypatch.chdir(ROOT)
+    client = connect(database)
+    run_id = client.create_run(client.get_experiment_by_name("tests").experiment_id).info.run_id
+    release = packaged(stages(tmp_path / "home", run_id=run_id), name=name)[2]
+    registry = Registry(database, name, Paths(ROOT, tmp_path / "home"))
+    verdict = Verdict("promoted", "Every gate passed.")
+    registry.decide(registry.register(release), verdict, decided_by="test", decided_at=datetime.now(UTC))
+    return registry, release
+
+
+def sentinel(tmp_path: Path, *words: str) -> str:
+    result = CliRunner().invoke(build_app(), ["models", *words, "--config", str(tmp_path / "own.toml")])
+    if result.exception:
+        raise result.exception
+    return result.stdout
+
+
+def test_show_and_list_speak_json(released: tuple[Registry, Release], tmp_path: Path) -> None:
+    document = json.loads(sentinel(tmp_path, "show", "--json"))
+
+    assert (document["version"], document["decision"]) == ("1", "promoted")
+    assert document == released[0].show("champion") == json.loads(sentinel(tmp_path, "show", "challenger", "--json"))
+    assert json.loads(sentinel(tmp_path, "list", "--json")) == [document]
+
+
+def test_show_and_list_speak_to_people(released: tuple[Registry, Release], tmp_path: Path) -> None:
+    shown = sentinel(tmp_path, "show")
+
+    assert "version 1 (challenger, champion): promoted" in shown
+    assert "better_than_champion  not applicable" in shown
+    assert "promoted" in sentinel(tmp_path, "list")
+
+
+def test_verify_checks_version_and_folder_and_does_not_mend(released: tuple[Registry, Release], tmp_path: Path) -> None:
+    folder = released[1].locate(tmp_path / "home")
+    for wanted in ("champion", "1", str(folder)):
+        assert sentinel(tmp_path, "verify", wanted).startswith("Holds:")
+
+    (folder / "card.md").chmod(0o644)
+    (folder / "card.md").write_text("better than it was")
+    for wanted in ("champion", "1", str(folder)):
+        with pytest.raises(RecordInvalid, match=r"card\.md"):
+            sentinel(tmp_path, "verify", wanted)
+
+
+def test_show_from_the_shell_loads_no_mlflow(released: tuple[Registry, Release], tmp_path: Path) -> None:
+    script = (
+        "import sys; sys.argv = ['sentinel', 'models', 'list', '--json', '--config', sys.argv[1]]\n"
+        "from flows.cli import build_app\n"
+        "build_app()(standalone_mode=False)\n"
+        "print(sorted({'mlflow', 'torch', 'sklearn', 'prefect', 'onnxruntime'} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "own.toml")], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert json.loads(done.stdout)[0]["version"] == "1"
+    assert done.stderr.strip() == "[]"

@@ -83,8 +83,6 @@ def fit(
         fitted = _fit(source, settings, hardware, false_positive_rate, progress, log_metric)
     progress(96, 100, "writing the model, its scores and pictures")
     metrics = {name: figures(part) for name, part in fitted.scored.items()}
-    for name, value in _flat(metrics).items():
-        log_metric(name, value, fitted.history.best)
     with complete_folder(out) as folder:
         fitted.net.save(folder)
         pq.write_table(scores_table(fitted.scored, source.described_by), folder / SCORES, compression="zstd")
@@ -155,7 +153,7 @@ def make_network(
     draw = Draw(rows.labels, max(1, BIN_GENUINE // max(1, int(rows.labels.sum()))), settings.seed)
     sample = rows.take(draw.epoch())
     weights = torch.where(sample.labels > 0, 1.0, math.exp(draw.correction))
-    encoding = Encoding.fit(sample.derived, sample.labels > 0, weights, inputs, settings.bins)
+    encoding = Encoding.fit(sample.derived, sample.labels > 0, inputs, settings.bins, weights)
     size = NetworkSize(settings.width, settings.layers, settings.dropout)
     return FraudNet(inputs, feature_set, encoding, size, float(derive.fraud_rate))
 

@@ -18,7 +18,7 @@ from sentinel.model.derived import DerivedFeatures
 from sentinel.model.inputs import ModelInputs
 from sentinel.model.network import FraudNet
 
-BLOCK = 32_768  # rows that are derived or scored at once, so that float64 intermediates stay small
+BLOCK = 8192  # rows that are derived or scored at once: their float64 intermediates stay in the cache
 
 
 @dataclass(frozen=True)

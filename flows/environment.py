@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import urllib.request
 
 from sentinel.config import Config
+from sentinel.errors import ServiceUnavailable
 from sentinel.paths import Paths
 
 # Variables by which each library is told to send nothing.
@@ -56,3 +58,15 @@ def tracking_uri(config: Config, paths: Paths) -> str:
 def prefect_api_url(config: Config) -> str | None:
     """Prefect's server: the usual variable, else the config's; None: an embedded one is started."""
     return os.environ.get("PREFECT_API_URL") or config.services.prefect_api_url
+
+
+def require_prefect(api_url: str) -> None:
+    """Raise ServiceUnavailable unless a Prefect API answers there; Prefect itself would try for minutes."""
+    try:
+        with urllib.request.urlopen(f"{api_url.rstrip('/')}/health", timeout=5) as answer:
+            answer.read()
+    except (OSError, ValueError) as error:
+        raise ServiceUnavailable(
+            f"The Prefect server {api_url} does not answer: {error}. Start it, or mend PREFECT_API_URL or "
+            "services.prefect_api_url in the configuration."
+        ) from error

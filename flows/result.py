@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sentinel.artifacts import Decision, RawData, ValidatedData
+from sentinel.artifacts import Decision, GateReport, RawData, ValidatedData
 from tasks.run import Run
 
 
@@ -18,6 +18,7 @@ class RunResult:
     frauds: int
     data_version: str
     warnings: tuple[str, ...]  # of the data validation
+    failed_now: tuple[str, ...]  # gates that the candidate fails by today's thresholds
     decision: Decision
     stages: list[dict[str, Any]]
 
@@ -31,8 +32,18 @@ class RunResult:
         return "Nothing new" if self.is_nothing_new else self.decision.outcome.capitalize()
 
     @property
+    def stands_against_its_gates(self) -> bool:
+        """The champion of an earlier decision that today's thresholds would refuse."""
+        return bool(self.failed_now) and self.decision.outcome == "promoted"
+
+    @property
     def sentence(self) -> str:
         version = f"{self.name} version {self.decision.version}"
+        if self.stands_against_its_gates:
+            return (
+                f"{version} stays champion by its decision of {self.decision.decided_at}, but fails today's "
+                f"{', '.join(self.failed_now)}. Train a better one, or mend [gates] in the configuration."
+            )
         if self.is_nothing_new:
             aliases = ", ".join(self.document["aliases"]) or "no alias"
             return f"Nothing new: data, code, configuration and champion are as before; {version} stands ({aliases})."
@@ -50,13 +61,14 @@ class RunResult:
             "frauds": self.frauds,
             "data_version": self.data_version,
             "warnings": list(self.warnings),
+            "failed_now": list(self.failed_now),
             "sentence": self.sentence,
             "nothing_new": self.is_nothing_new,
             "stages": self.stages,
         }
 
 
-def read_result(run: Run, raw: RawData, validated: ValidatedData, decision: Decision) -> RunResult:
+def read_result(run: Run, raw: RawData, validated: ValidatedData, report: GateReport, decision: Decision) -> RunResult:
     """Read the version back from the registry, which alone knows what its aliases are now."""
     from sentinel.promotion.registry import Registry
 
@@ -69,6 +81,7 @@ def read_result(run: Run, raw: RawData, validated: ValidatedData, decision: Deci
         frauds=raw.frauds,
         data_version=raw.version,
         warnings=validated.warnings,
+        failed_now=report.failed,
         decision=decision,
         stages=[asdict(record) for record in run.stages],
     )

@@ -59,10 +59,12 @@ def make_champion(run: Run) -> RunResult:
     candidates = tasks.quantize(run, onnx, trained, table, splits)
     champion = tasks.find_opponent(run, candidates)
     report = tasks.gate(run, validated, splits, trained, onnx, candidates, champion)
-    release = tasks.package(run, raw, validated, table, splits, trained, onnx, candidates, report)
-    version = tasks.register(run, release)
-    decision = tasks.promote(run, report, version)
-    return read_result(run, raw, validated, decision)
+    decision = tasks.standing_decision(run, candidates)
+    if decision is None:
+        release = tasks.package(run, raw, validated, table, splits, trained, onnx, candidates, report)
+        version = tasks.register(run, release)
+        decision = tasks.promote(run, report, version)
+    return read_result(run, raw, validated, report, decision)
 
 
 def open_run(config: str, data_version: str | None) -> Run:

@@ -4,7 +4,7 @@ from tasks.export import export
 from tasks.features import features
 from tasks.gate import find_opponent, gate
 from tasks.package import package
-from tasks.promote import promote
+from tasks.promote import promote, standing_decision
 from tasks.pull import pull
 from tasks.quantize import quantize
 from tasks.register import register
@@ -14,5 +14,5 @@ from tasks.validate import validate
 
 __all__ = [
     "export", "features", "find_opponent", "gate", "package", "promote",
-    "pull", "quantize", "register", "split", "train", "validate",
+    "pull", "quantize", "register", "split", "standing_decision", "train", "validate",
 ]  # fmt: skip

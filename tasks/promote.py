@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from sentinel.artifacts import Decision, GateReport, RegisteredVersion
+from sentinel.artifacts import Candidates, Decision, GateReport, RegisteredVersion, Release
+from tasks.run import Run, StageRecord
 from tasks.shown import show_version
 from tasks.stage import Work, stage
+
+
+def standing_decision(run: Run, candidates: Candidates) -> Decision | None:
+    """The champion's recorded decision, when the candidate is the champion: nothing is packaged or decided again."""
+    from sentinel.promotion.registry import Registry
+
+    decision = Registry(run.tracking_uri, run.config.name, run.paths).standing_decision(candidates.model_sha256)
+    if decision is not None:
+        run.stages.extend(
+            StageRecord(stage.stage, 0.0, cached=True) for stage in (Release, RegisteredVersion, Decision)
+        )
+    return decision
 
 
 @stage(

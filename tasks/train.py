@@ -15,8 +15,7 @@ from tasks.stage import Work, stage
     timeout=timedelta(hours=12),
 )
 def train(work: Work, raw: RawData, table: FeatureTable, splits: Splits) -> TrainedModel:
-    from sentinel.training.stage import fit
-
+    from sentinel.training.fit import fit
     from tasks.tracking import EpochMetrics, log_files, log_metrics, start_training_run, tracked_training
 
     run, config = work.run, work.run.config

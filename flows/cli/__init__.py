@@ -20,6 +20,7 @@ def build_app() -> typer.Typer:
     app = new_group("Raw card transactions to a fraud model in production, with evidence for every step.")
     app.command(epilog="Example: sentinel run --config configs/handbook.toml")(run)
     app.add_typer(data.app, name="data")
+    app.add_typer(features.app, name="features")
     app.add_typer(models.app, name="models")
     app.command(epilog="Example: PREFECT_API_URL=http://127.0.0.1:4200/api sentinel deploy")(deploy)
     app.command(epilog="Example: sentinel doctor --config configs/handbook.toml")(doctor)

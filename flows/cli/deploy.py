@@ -6,7 +6,7 @@ import os
 from dataclasses import asdict
 
 from flows.cli.console import ConfigOption, JsonOption, answers, open_session
-from flows.environment import prefect_api_url
+from flows.environment import prefect_api_url, require_prefect
 from sentinel.errors import ServiceUnavailable
 
 
@@ -19,6 +19,7 @@ def deploy(config: ConfigOption = None, as_json: JsonOption = False) -> None:
             "No Prefect server is named. Start one with `prefect server start --host 127.0.0.1`, then set "
             "PREFECT_API_URL=http://127.0.0.1:4200/api, or services.prefect_api_url in the configuration."
         )
+    require_prefect(url)
     os.environ["PREFECT_API_URL"] = url
     session.paths.prefect_home.mkdir(parents=True, exist_ok=True)
     from flows.deployments import deploy as register

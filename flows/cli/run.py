@@ -12,7 +12,7 @@ from rich.table import Table
 
 from flows.cli.console import ConfigOption, JsonOption, Session, answers, open_session
 from flows.embedded_server import EmbeddedServer
-from flows.environment import prefect_api_url, tracking_uri
+from flows.environment import prefect_api_url, require_prefect, tracking_uri
 from sentinel.errors import GateFailed
 
 DataVersionOption = Annotated[
@@ -44,13 +44,14 @@ def run(config: ConfigOption = None, data_version: DataVersionOption = None, as_
         session.answer(result)
     else:
         _show(session, result, named_server)
-    if result["decision"] == "rejected":
+    if result["failed_now"]:
         raise typer.Exit(GateFailed.exit_code)
 
 
 def connect_prefect(session: Session) -> None:
     """Name Prefect's API for this process: the configured server, or an embedded one that ends with the process."""
     if url := prefect_api_url(session.config):
+        require_prefect(url)
         os.environ["PREFECT_API_URL"] = url
         return
     server = EmbeddedServer(session.paths.prefect_home, session.paths.logs / "prefect-server.log")
@@ -85,7 +86,9 @@ def _show(session: Session, result: dict[str, Any], named_server: str | None) ->
     aliases = ", ".join(result["aliases"]) or "none"
     answers.print(f"[bold]decision[/]   [{colour}]{result['decision']}[/]: {result['reason']}")
     answers.print(f"[bold]version[/]    {session.config.name} version {result['version']}, alias {aliases}")
-    answers.print(f"[bold]{result['sentence']}[/]" if result["nothing_new"] else "")
+    if result["nothing_new"] or (result["failed_now"] and result["decision"] == "promoted"):
+        answers.print(f"[bold]{result['sentence']}[/]")
+    answers.print()
     for what, command in _next_commands(session, result, named_server):
         answers.print(f"[dim]{what:<11}[/]{command}", soft_wrap=True)
 

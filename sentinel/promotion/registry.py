@@ -70,8 +70,7 @@ class Registry:
             entry = self._recorded(registered.sha256)
             if entry is None or entry["outcome"] not in (*_FINAL, verdict.outcome):
                 entry = self._act(registered, verdict, decided_by, decided_at)
-        told = {key: entry[key] for key in ("version", "outcome", "reason", "decided_by", "decided_at")}
-        return Decision(path=registered.path, sha256=registered.sha256, name=self.name, **told)
+        return self._as_decision(registered.path, entry)
 
     def set_champion(self, version: str) -> None:
         """Let `version` serve; the one that served becomes `previous`. Raises GateFailed when it failed a gate.
@@ -98,6 +97,14 @@ class Registry:
             return champion
         faced = _read(self.paths.absolute(champion.release_path) / GATES)["champion"]
         return self._as_champion(self.catalogue().find(faced["version"])) if faced else None
+
+    def standing_decision(self, model_sha256: str) -> Decision | None:
+        """The recorded decision that made the champion what it is, when the champion is the model with this graph."""
+        champion = self.champion()
+        if champion is None or champion.model_sha256 != model_sha256:
+            return None
+        entry = self._recorded(self.catalogue().find(champion.version).release)
+        return self._as_decision(champion.release_path, entry) if entry else None
 
     def show(self, wanted: str = CHAMPION) -> dict[str, Any]:
         """One version, by number or alias, for machines. Raises RecordInvalid when it is not there or does not hold."""
@@ -187,6 +194,10 @@ class Registry:
         """The last decision about a release."""
         about = [entry for entry in read_chain(self.paths.decisions(self.name)) if entry["release"] == digest]
         return about[-1] if about else None
+
+    def _as_decision(self, release_path: str, entry: dict[str, Any]) -> Decision:
+        told = {key: entry[key] for key in ("version", "outcome", "reason", "decided_by", "decided_at")}
+        return Decision(path=release_path, sha256=entry["release"], name=self.name, **told)
 
     def _as_champion(self, stored: StoredVersion) -> Champion:
         folder = self.release_folder(stored)

@@ -1,0 +1,132 @@
+"""The whole job through the command line, then again with something changed: only what depends on it runs.
+
+The tests of this file share one project and follow each other.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.main_job.project import Project, ingest, make_project, outcomes
+
+pytestmark = [pytest.mark.xdist_group("main-job"), pytest.mark.timeout(600)]
+
+STAGES = [
+    "pull", "validate", "features", "split", "train", "export", "quantize", "gate", "package", "register", "promote",
+]  # fmt: skip
+SHOWN = {
+    "version", "aliases", "run_id", "decision", "gates", "metrics", "data_digest", "feature_set_hash",
+    "lock_sha256", "git_commit", "release_path", "files",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return make_project(tmp_path_factory.mktemp("project"), transactions=40_000)
+
+
+@pytest.fixture(scope="module")
+def first(project: Project) -> dict[str, object]:
+    return project.run()
+
+
+def test_first_run_does_every_stage_and_promotes(project: Project, first: dict[str, object]) -> None:
+    assert outcomes(first) == dict.fromkeys(STAGES, False)
+    assert first["decision"] == "promoted"
+    assert first["aliases"] == ["challenger", "champion"]
+    assert first["git_commit"] == project.git("rev-parse", "HEAD")
+    assert first.keys() >= SHOWN
+
+
+def test_shown_version_is_the_one_that_the_run_ended_with(project: Project, first: dict[str, object]) -> None:
+    done = project.sentinel("models", "show", "champion", "--config", "configs/small.toml", "--json")
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(done.stdout)
+    assert shown == {key: first[key] for key in SHOWN}
+    for file in shown["files"]:
+        assert (Path(shown["release_path"]) / file["path"]).stat().st_size == file["bytes"]
+
+
+def test_log_of_the_run_is_json_lines(project: Project, first: dict[str, object]) -> None:
+    lines = (project.home / "logs" / f"{first['run']}.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    assert {"run_id", "stage", "level", "message"} <= records[0].keys()
+    assert {record["run_id"] for record in records} == {first["run"]}
+    assert set(STAGES) <= {record["stage"] for record in records}
+
+
+def test_second_run_does_no_stage_again_and_registers_nothing(project: Project, first: dict[str, object]) -> None:
+    second = project.run()
+    assert outcomes(second) == {stage: stage != "pull" for stage in STAGES}
+    assert second["nothing_new"] is True
+    assert (second["version"], second["run_id"]) == (first["version"], first["run_id"])
+    listed = project.sentinel("models", "list", "--config", "configs/small.toml", "--json")
+    assert len(json.loads(listed.stdout)) == 1
+
+
+def test_changed_threshold_runs_the_gate_alone(project: Project, first: dict[str, object]) -> None:
+    project.set("min_pr_auc", "0.03")
+    again = project.run()
+    assert [name for name, cached in outcomes(again).items() if not cached] == ["pull", "gate"]
+    assert again["version"] == first["version"]
+
+
+def test_champion_that_fails_a_new_threshold_stays_but_the_run_says_so(project: Project) -> None:
+    project.set("min_pr_auc", "0.99")
+    again = project.run(expect=7)
+    assert again["failed_now"] == ["pr_auc_floor"]
+    assert "stays champion" in again["sentence"]
+    assert again["aliases"] == ["challenger", "champion"]
+    project.set("min_pr_auc", "0.02")
+
+
+def test_worse_candidate_is_registered_with_its_verdict_and_never_champion(project: Project) -> None:
+    project.set("min_pr_auc", "0.99")
+    project.set("epochs", "1")
+    rejected = project.run(expect=7)
+    assert rejected["decision"] == "rejected"
+    assert rejected["aliases"] == ["challenger"]
+    assert [gate["outcome"] for gate in rejected["gates"] if gate["name"] == "pr_auc_floor"] == ["failed"]
+    champion = project.sentinel("models", "show", "champion", "--config", "configs/small.toml", "--json")
+    assert json.loads(champion.stdout)["version"] == "1"
+    project.set("min_pr_auc", "0.02")
+    project.set("epochs", "2")
+
+
+def test_changed_feature_window_runs_everything_from_features_on(project: Project) -> None:
+    spec = project.root / "sentinel" / "features" / "spec.py"
+    kept = spec.read_text()
+    assert "timedelta(days=30)" in kept or "30" in kept
+    spec.write_text(kept.replace("timedelta(days=30)", "timedelta(days=28)", 1))
+    try:
+        changed = project.run()
+    finally:
+        spec.write_text(kept)
+    assert outcomes(changed)["validate"] is True
+    assert not any(outcomes(changed)[stage] for stage in STAGES[STAGES.index("features") :])
+
+
+def test_flipped_byte_is_found_though_every_stage_could_come_from_the_cache(project: Project) -> None:
+    stored = max((project.home / "remote").rglob("*"), key=lambda path: path.stat().st_size if path.is_file() else 0)
+    whole = stored.read_bytes()
+    stored.chmod(0o644)
+    stored.write_bytes(whole[:1000] + bytes([whole[1000] ^ 1]) + whole[1001:])
+    done = project.sentinel("run", "--config", "configs/small.toml", "--json")
+    stored.write_bytes(whole)
+    assert done.returncode == 4
+    assert str(stored.relative_to(project.home)) in done.stderr
+    assert "Traceback" not in done.stderr
+    assert json.loads(done.stdout)["error"]["type"] == "DataDamaged"
+
+
+def test_data_version_trains_on_what_an_older_revision_pins(project: Project, first: dict[str, object]) -> None:
+    ingest(project, transactions=30_000, seed=4)
+    newer = project.run()
+    assert newer["data_digest"] != first["data_digest"]
+    assert newer["rows"] == 30_000
+    older = project.run("--data-version", "HEAD~1")
+    assert older["data_digest"] == first["data_digest"]
+    assert older["rows"] == 40_000

@@ -12,7 +12,7 @@ from sentinel.storage import disk_full_in_a_sentence
 
 
 def build_app() -> typer.Typer:
-    from flows.cli import data, models
+    from flows.cli import data, features, models
     from flows.cli.deploy import deploy
     from flows.cli.doctor import doctor
     from flows.cli.run import run

@@ -94,7 +94,7 @@ def ingest(
         with _full_disk_of_duckdb(out), Staging(work, wanted, source) as staging:
             _require_zone(staging, source, where)
             faults = _stage(staging, files, wanted, progress)
-            if faults.total > source.max_quarantined_fraction * faults.rows:
+            if faults.total / faults.rows > source.max_quarantined_fraction:
                 with complete_file(rejected) as temporary:
                     write_quarantine(temporary, files, staging)
                 raise DataContractError(_refusal(faults, source, rejected, wanted, where))

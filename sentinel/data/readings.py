@@ -130,11 +130,10 @@ def _amount(name: str, kind: pa.DataType, source: Source) -> Reading:
     is_minor = source.amount_unit == "minor"
     shift = 0 if is_minor else source.minor_digits
     number = f"({_is_number(text)})"
-    faults = (
-        (f"{value} IS NULL AND ({text} IS NULL OR NOT {number})", "amount_not_a_number"),
-        (f"{value} IS NULL AND {_is_fraction(text) if is_minor else 'FALSE'}", "amount_not_whole"),
-        (f"{value} IS NULL", "amount_out_of_range"),
-    )
+    faults = [(f"{value} IS NULL AND ({text} IS NULL OR NOT {number})", "amount_not_a_number")]
+    if is_minor:  # what is in range, and still has no value, is a fraction
+        faults.append((f"{value} IS NULL AND abs(TRY_CAST({text} AS DOUBLE)) < 9.2e18", "amount_not_whole"))
+    faults.append((f"{value} IS NULL", "amount_out_of_range"))
     units = _from_digits(name, shift, exact=is_minor)
     if pa.types.is_integer(kind):
         units = Reading("", f"TRY_CAST(CAST({cell} AS HUGEINT) * {10**shift} AS BIGINT)")
@@ -150,7 +149,7 @@ def _amount(name: str, kind: pa.DataType, source: Source) -> Reading:
             f"CASE WHEN {is_whole} THEN NULL ELSE {units.parts} END",
             units.draft,
         )
-    return replace(units, text=as_text(cell, kind), faults=faults)
+    return replace(units, text=as_text(cell, kind), faults=tuple(faults))
 
 
 def _from_digits(name: str, shift: int, exact: bool) -> Reading:
@@ -176,10 +175,6 @@ def _from_digits(name: str, shift: int, exact: bool) -> Reading:
         f"CASE WHEN {_is_number(text)} THEN {split} END",
         f"CASE WHEN {parts} IS NOT NULL THEN {{'number': TRY_CAST({kept} AS HUGEINT), 'cut': {cut}}} END",
     )
-
-
-def _is_fraction(text: str) -> str:
-    return f"abs(TRY_CAST({text} AS DOUBLE)) < 9.2e18"
 
 
 def _is_number(text: str) -> str:

@@ -372,6 +372,11 @@ def test_too_many_broken_rows_fail_and_are_shown(tmp_path: Path, before: dict[st
     assert not rejected.exists()
 
 
+def test_exactly_the_allowed_fraction_passes(tmp_path: Path) -> None:
+    rows = [row(number, fraud="?" if number < 29 else 0) for number in range(100)]
+    assert run(tmp_path, written(tmp_path / "a.csv", rows), source=Source(max_quarantined_fraction=0.29))[0].rows == 71
+
+
 def test_misspelt_column_names_the_nearest_and_the_line(tmp_path: Path, before: dict[str, str]) -> None:
     message = refused(tmp_path, before, written(tmp_path / "a.csv", [row(1)]), columns={**COLUMNS, "amount": "Amonut"})
     assert message.startswith("bank.toml:columns.amount: columns.amount names the column 'Amonut'")

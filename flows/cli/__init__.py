@@ -15,6 +15,7 @@ def build_app() -> typer.Typer:
     from flows.cli import data, features, models
     from flows.cli.deploy import deploy
     from flows.cli.doctor import doctor
+    from flows.cli.evaluate import evaluate
     from flows.cli.run import run
 
     app = new_group("Raw card transactions to a fraud model in production, with evidence for every step.")
@@ -22,6 +23,7 @@ def build_app() -> typer.Typer:
     app.add_typer(data.app, name="data")
     app.add_typer(features.app, name="features")
     app.add_typer(models.app, name="models")
+    app.command(epilog="Example: sentinel evaluate --protocol handbook --data transactions.parquet")(evaluate)
     app.command(epilog="Example: PREFECT_API_URL=http://127.0.0.1:4200/api sentinel deploy")(deploy)
     app.command(epilog="Example: sentinel doctor --config configs/handbook.toml")(doctor)
     return app

@@ -44,6 +44,8 @@ def face(
         "problem": None,
     }
     release = home / champion.release_path
+    if not (release / GRAPH).is_file():
+        return facts | {"problem": "its release is gone"}, None
     inputs = ModelInputs.from_dict(json.loads((release / "inputs.json").read_text()))
     if missing := _changed_features(inputs, release, (home / splits.table).with_name("feature_set.json"), table):
         return facts | {"problem": f"its inputs {', '.join(missing)} are gone or defined otherwise"}, None

@@ -96,7 +96,11 @@ class Registry:
         if champion is None or champion.model_sha256 != model_sha256:
             return champion
         faced = _read(self.paths.absolute(champion.release_path) / GATES)["champion"]
-        return self._as_champion(self.catalogue().find(faced["version"])) if faced else None
+        if faced is None:
+            return None
+        known = {stored.version: stored for stored in self.catalogue().versions}
+        # one that was deleted since is still whom the verdict speaks of
+        return self._as_champion(known[faced["version"]]) if faced["version"] in known else Champion(**faced)
 
     def standing_decision(self, model_sha256: str) -> Decision | None:
         """The recorded decision that made the champion what it is, when the champion is the model with this graph."""

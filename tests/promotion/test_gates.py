@@ -219,6 +219,13 @@ def test_champion_is_compared_on_the_rows_after_all_it_learned_from(
     assert facts["rows_left_out"] > 0 and facts["rows"] + facts["rows_left_out"] == made.splits.rows["test"]
 
 
+def test_champion_whose_release_is_gone_fails_the_gate(champion: tuple[Stages, Champion], tmp_path: Path) -> None:
+    gate = faced(stages(tmp_path / "home"), champion[1])
+
+    assert gate["outcome"] == "failed"
+    assert "its release is gone" in gate["sentence"]
+
+
 @pytest.mark.parametrize("change", ["gone", "other window"])
 def test_champion_whose_features_changed_fails_the_gate(
     champion: tuple[Stages, Champion], tmp_path: Path, change: str

@@ -174,6 +174,9 @@ def test_candidate_that_is_the_champion_keeps_the_opponent_it_was_judged_against
     assert registry.champion() != champion
     assert registry.opponent_of(second.model_sha256) == champion
 
+    connect(registry.tracking_uri).delete_model_version(registry.name, champion.version)
+    assert registry.opponent_of(second.model_sha256) == champion
+
 
 def test_document_for_machines(registry: Registry) -> None:
     release = released(registry)

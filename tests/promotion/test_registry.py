@@ -178,6 +178,15 @@ def test_candidate_that_is_the_champion_keeps_the_opponent_it_was_judged_against
     assert registry.opponent_of(second.model_sha256) == champion
 
 
+def test_decision_stands_while_its_model_is_the_champion(registry: Registry) -> None:
+    first, second = released(registry), released(registry, 1)
+    assert registry.standing_decision(first.model_sha256) is None
+    decision = promote(registry, registry.register(first))
+
+    assert registry.standing_decision(first.model_sha256) == decision
+    assert registry.standing_decision(second.model_sha256) is None
+
+
 def test_document_for_machines(registry: Registry) -> None:
     release = released(registry)
     promote(registry, registry.register(release))

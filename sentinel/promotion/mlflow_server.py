@@ -5,6 +5,7 @@ Imported only by what needs it: importing MLflow takes seconds. The address is a
 
 from __future__ import annotations
 
+import json
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ import requests
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from sentinel.errors import RecordInvalid, ServiceUnavailable
 
@@ -57,6 +59,9 @@ def create_version(
             await_creation_for=0,
             model_id=model.model_id,
         )
+        # A server does this itself; an embedded registry leaves the model's page saying "Not registered".
+        link = json.dumps([{"name": name, "version": str(version.version)}])
+        client.set_logged_model_tags(model.model_id, {MLFLOW_MODEL_VERSIONS: link})
     return str(version.version)
 
 

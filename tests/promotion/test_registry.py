@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -224,6 +225,8 @@ def test_mlflow_itself_loads_and_describes_the_version(registry: Registry, monke
     signature = get_model_info(version.source).signature
     assert signature is not None and signature.inputs.input_names() == ["numeric"]
     assert version.description.startswith("**Every gate passed.**")
+    stored = connect(registry.tracking_uri).get_logged_model(version.source.split("/")[-2])
+    assert json.loads(stored.tags["mlflow.modelVersions"]) == [{"name": registry.name, "version": "1"}]
     answer = mlflow.pyfunc.load_model(version.source).predict({"numeric": np.zeros((2, 4))})
     assert answer["probability"].shape == (2,)
 

@@ -133,7 +133,7 @@ class Spending(nn.Module):
 
     def forward(self, raw: Tensor, amount: Tensor) -> Tensor:
         count, total = self.counts(raw), self.sums(raw)
-        mean = total / torch.where(count > 0, count, torch.nan)
+        mean = total / torch.where(count >= 1, count, torch.nan)
         log_amount, log_count, log_mean = _log(amount), _log(count), _log(mean)
         parts = [log_count, _log(total), log_mean, log_amount - log_mean]
         if len(self.counts.at) > 1:

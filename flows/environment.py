@@ -29,6 +29,8 @@ QUIET = {
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "GIT_PYTHON_REFRESH": "quiet",
     "TQDM_DISABLE": "1",
+    # a server that is gone is told after seconds, not minutes
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
 }
 
 
@@ -62,11 +64,21 @@ def prefect_api_url(config: Config) -> str | None:
 
 def require_prefect(api_url: str) -> None:
     """Raise ServiceUnavailable unless a Prefect API answers there; Prefect itself would try for minutes."""
+    _require_answer(f"{api_url.rstrip('/')}/health", "Prefect", "PREFECT_API_URL or services.prefect_api_url")
+
+
+def require_mlflow(uri: str) -> None:
+    """Raise ServiceUnavailable unless the named MLflow server answers; the embedded database needs none."""
+    if uri.startswith("http"):
+        _require_answer(f"{uri.rstrip('/')}/health", "MLflow", "MLFLOW_TRACKING_URI or services.mlflow_tracking_uri")
+
+
+def _require_answer(url: str, what: str, where: str) -> None:
     try:
-        with urllib.request.urlopen(f"{api_url.rstrip('/')}/health", timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=5) as answer:
             answer.read()
     except (OSError, ValueError) as error:
         raise ServiceUnavailable(
-            f"The Prefect server {api_url} does not answer: {error}. Start it, or mend PREFECT_API_URL or "
-            "services.prefect_api_url in the configuration."
+            f"The {what} server does not answer at {url}: {error}. Start it, or mend {where} (environment and "
+            "configuration)."
         ) from error

@@ -16,7 +16,7 @@ from prefect.states import Completed
 from pydantic import Field
 
 import tasks
-from flows.environment import tracking_uri
+from flows.environment import require_mlflow, tracking_uri
 from flows.exclusive import one_run_at_a_time
 from flows.logs import logged_run
 from flows.result import RunResult, read_result
@@ -71,12 +71,14 @@ def open_run(config: str, data_version: str | None) -> Run:
     """Check everything a run needs to know about itself before it starts."""
     paths = find_paths(Path.cwd(), os.environ)
     checked = load_config(paths.root / config)
+    uri = tracking_uri(checked, paths)
+    require_mlflow(uri)
     lock = installed_lock(paths.root)
     return Run(
         id=f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:6]}",
         config=checked,
         paths=paths,
-        tracking_uri=tracking_uri(checked, paths),
+        tracking_uri=uri,
         lock=lock,
         lock_sha256=sha256_file(lock),
         code=read_code(paths.root),

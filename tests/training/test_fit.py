@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from sentinel.artifacts import FeatureTable, Splits, TrainedModel
+from sentinel.metrics import pr_auc
+from sentinel.model.network import FraudNet
+from sentinel.storage import listing
+from sentinel.training.fit import fit
+from sentinel.training.splits import read_part, read_splits, split
+from tests.training.conftest import SETTINGS, TIMES
+
+PICTURES = {"precision_recall", "calibration", "score_histogram", "training_curves", "confusion", "importance"}
+ALLOWED = {".safetensors", ".json", ".parquet", ".png"}
+
+
+@dataclass(frozen=True)
+class Run:
+    home: Path
+    folder: Path
+    splits: Splits
+    trained: TrainedModel
+    logged: list[tuple[str, float, int]]
+
+
+def run_fit(home: Path, table: FeatureTable, name: str) -> Run:
+    splits = split(table, TIMES, home=home, out=home / f"{name}-splits")
+    logged: list[tuple[str, float, int]] = []
+    trained = fit(
+        table, splits, SETTINGS, false_positive_rate=0.02, run_id="run-1", home=home, out=home / name,
+        log_metric=lambda metric, value, step: logged.append((metric, value, step)),
+    )  # fmt: skip
+    return Run(home, home / name, splits, trained, logged)
+
+
+@pytest.fixture(scope="module")
+def run(home: Path, table: FeatureTable) -> Run:
+    return run_fit(home, table, "model")
+
+
+def record(run: Run) -> dict[str, object]:
+    return json.loads((run.folder / "training.json").read_text())
+
+
+def test_a_model_comes_with_record_scores_and_pictures(run: Run) -> None:
+    files = {path.relative_to(run.folder).as_posix() for path in run.folder.rglob("*") if path.is_file()}
+    pictures = {f"pictures/{name}.png" for name in PICTURES}
+    assert files == pictures | {"weights.safetensors", "model.json", "inputs.json", "training.json", "scores.parquet"}
+    assert run.trained.holds(run.home) and run.trained.run_id == "run-1"
+    assert all((run.folder / picture).read_bytes().startswith(b"\x89PNG") for picture in pictures)
+
+
+def test_no_artifact_can_hold_code(run: Run) -> None:
+    for path in run.folder.rglob("*"):
+        if path.is_file():
+            assert path.suffix in ALLOWED
+            assert not path.read_bytes().startswith((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04"))
+
+
+def test_stored_scores_are_those_of_the_stored_model(run: Run) -> None:
+    net = FraudNet.load(run.folder)
+    scores = pq.read_table(run.folder / "scores.parquet")
+    test = scores.filter(np.array(scores["split"].to_pylist()) == "test")
+    raw = read_part(
+        run.home / run.splits.table, read_splits(run.splits.locate(run.home)), "test", list(net.inputs.columns)
+    )
+    numeric, codes = net.inputs.encode(raw)
+    with torch.inference_mode():
+        expected = net(torch.from_numpy(numeric), torch.from_numpy(codes)).numpy()
+    np.testing.assert_allclose(test["probability"].to_numpy(), expected, atol=1e-6)
+    assert test.column_names == [
+        "split", "transaction_id", "event_timestamp", "customer_id", "amount_minor", "is_fraud", "channel",
+        "fraud_kind", "probability", "logistic",
+    ]  # fmt: skip
+
+
+def test_figures_are_those_of_the_stored_scores(run: Run) -> None:
+    scores = pq.read_table(run.folder / "scores.parquet").to_pandas()
+    for name in ("validation", "calibration", "test"):
+        part = scores[scores["split"] == name]
+        assert len(part) == run.splits.rows[name]
+        assert run.trained.metrics[f"{name}_pr_auc"] == pytest.approx(pr_auc(part["is_fraud"], part["probability"]))
+        assert run.trained.metrics[f"{name}_logistic_pr_auc"] == pytest.approx(
+            pr_auc(part["is_fraud"], part["logistic"])
+        )
+
+
+def test_the_model_learned_something(run: Run) -> None:
+    prevalence = run.splits.frauds["test"] / run.splits.rows["test"]
+    assert run.trained.metrics["test_pr_auc"] > 5 * prevalence
+    assert run.trained.metrics["test_expected_calibration_error"] < 0.03
+
+
+def test_threshold_keeps_the_budget_on_the_calibration_rows(run: Run) -> None:
+    scores = pq.read_table(run.folder / "scores.parquet").to_pandas()
+    part = scores[(scores["split"] == "calibration") & ~scores["is_fraud"]]
+    flagged = (part["probability"] >= record(run)["threshold"]).mean()
+    assert 0 < flagged <= 0.02
+
+
+def test_record_says_how_it_was_made(run: Run) -> None:
+    found = record(run)
+    assert found["precision"] == "fp32" and found["device"] == "cpu" and found["run_id"] == "run-1"
+    history = found["history"]
+    best = max(history, key=lambda epoch: epoch["validation_pr_auc"])
+    assert found["best_epoch"] == best["number"]
+    assert set(found["metrics"]) == {"validation", "calibration", "test"}
+    assert set(found["importance"]) == {*FraudNet.load(run.folder).inputs.numeric, "channel"}
+
+
+def test_every_epoch_is_logged(run: Run) -> None:
+    epochs = len(record(run)["history"])
+    assert [step for name, _, step in run.logged if name == "train_loss"] == list(range(1, epochs + 1))
+
+
+def test_a_second_run_is_the_same_to_the_bit(run: Run, table: FeatureTable) -> None:
+    again = run_fit(run.home, table, "again")
+    first, second = listing(run.folder), listing(again.folder)
+    del first["training.json"], second["training.json"]  # it has seconds in it
+    del first["pictures/training_curves.png"], second["pictures/training_curves.png"]
+    assert first == second

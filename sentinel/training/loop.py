@@ -28,6 +28,9 @@ from sentinel.progress import Progress, silent
 from sentinel.training.hardware import Hardware
 from sentinel.training.rows import Rows
 
+LEAST_STEPS = 40  # an epoch: a small table gets smaller batches, or it would end before it has learned
+LEAST_BATCH = 16
+
 Judge = Callable[[FraudNet], float]  # larger is better
 
 
@@ -45,6 +48,7 @@ class History:
     epochs: tuple[Epoch, ...]
     best: int  # number of the epoch whose weights were kept
     rows_a_second: float
+    batch_size: int
 
 
 class Draw:
@@ -84,7 +88,8 @@ def train(
     draw = Draw(rows.labels, settings.genuine_per_fraud, seed)
     start_from_prior(net, rows.labels)
     optimizer = AdamW(net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    steps = math.ceil(len(draw) / settings.batch_size)
+    batch_size = min(settings.batch_size, max(LEAST_BATCH, len(draw) // LEAST_STEPS))
+    steps = math.ceil(len(draw) / batch_size)
     schedule = OneCycleLR(optimizer, settings.learning_rate, total_steps=settings.epochs * steps)
     scaler = torch.GradScaler(hardware.device.type, enabled=hardware.scales_gradients)
     epochs: list[Epoch] = []
@@ -93,7 +98,7 @@ def train(
         progress(number - 1, settings.epochs, f"epoch {number} of {settings.epochs}")
         begun = time.perf_counter()
         net.train()
-        loss = _epoch(net, rows, draw, settings.batch_size, hardware, optimizer, schedule, scaler)
+        loss = _epoch(net, rows, draw, batch_size, hardware, optimizer, schedule, scaler)
         spent += time.perf_counter() - begun
         if not math.isfinite(loss):
             raise TrainingFailed(
@@ -110,7 +115,7 @@ def train(
     net.load_state_dict(kept)
     net.eval()
     progress(settings.epochs, settings.epochs, "trained")
-    return History(tuple(epochs), best, len(draw) * len(epochs) / spent)
+    return History(tuple(epochs), best, len(draw) * len(epochs) / spent, batch_size)
 
 
 def start_from_prior(net: FraudNet, labels: Tensor) -> None:

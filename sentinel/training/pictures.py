@@ -139,7 +139,7 @@ def _importance(axes: Axes, importance: Mapping[str, float]) -> None:
     axes.barh([name for name, _ in top], [lost for _, lost in top], color=GENUINE)
     axes.axvline(0, color=REFERENCE, linestyle="--")
     axes.tick_params(axis="y", labelsize=7)
-    axes.set(xlabel="pr_auc lost when the input is shuffled (sample of validation rows)")
+    axes.set(xlabel="pr_auc lost when shuffled (validation rows)")
     axes.set_title("Importance of the inputs")
 
 

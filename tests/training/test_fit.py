@@ -94,7 +94,7 @@ def test_figures_are_those_of_the_stored_scores(run: Run) -> None:
 
 def test_the_model_learned_something(run: Run) -> None:
     prevalence = run.splits.frauds["test"] / run.splits.rows["test"]
-    assert run.trained.metrics["test_pr_auc"] > 5 * prevalence
+    assert run.trained.metrics["test_pr_auc"] > 10 * prevalence
     assert run.trained.metrics["test_expected_calibration_error"] < 0.03
 
 

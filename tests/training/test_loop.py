@@ -54,6 +54,13 @@ def test_an_epoch_has_every_fraud_and_freshly_drawn_genuine_rows() -> None:
     assert draw.correction == pytest.approx(math.log(97 / 15))
 
 
+def test_a_small_table_gets_smaller_batches(rows: Rows) -> None:
+    settings = SETTINGS.model_copy(update={"epochs": 1, "batch_size": 4096})
+    with deterministic(1):
+        history = train(new_net(rows), rows, settings, CPU, None, seed=1)
+    assert history.batch_size == len(Draw(rows.labels, settings.genuine_per_fraud, 1)) // 40
+
+
 def test_more_genuine_rows_than_there_are_means_all_of_them() -> None:
     draw = Draw(torch.tensor([1.0, 0.0, 0.0]), genuine_per_fraud=50, seed=0)
     assert sorted(draw.epoch().tolist()) == [0, 1, 2] and draw.correction == 0

@@ -66,14 +66,11 @@ class Encoding(nn.Module):
         return torch.cat(parts, dim=1)
 
     @classmethod
-    def fit(
-        cls, derived: Tensor, labels: Tensor, inputs: ModelInputs, bins: int, weights: Tensor | None = None
-    ) -> Encoding:
+    def fit(cls, derived: Tensor, labels: Tensor, weights: Tensor, inputs: ModelInputs, bins: int) -> Encoding:
         """Edges and indicators from training rows: derived [N, D], labels bool [N].
 
         `weights` [N] says for how many rows each one stands, where genuine rows were drawn.
         """
-        weights = torch.ones(len(labels)) if weights is None else weights
         edges = [feature_edges(derived[:, feature], labels, weights, bins) for feature in range(derived.shape[1])]
         missing = distinct_patterns(derived.isnan())
         encoding = cls(EncodingSize(sum(max(len(edge) - 1, 0) for edge in edges), len(missing)), inputs)

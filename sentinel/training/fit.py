@@ -153,7 +153,7 @@ def make_network(
     draw = Draw(rows.labels, max(1, BIN_GENUINE // max(1, int(rows.labels.sum()))), settings.seed)
     sample = rows.take(draw.epoch())
     weights = torch.where(sample.labels > 0, 1.0, math.exp(draw.correction))
-    encoding = Encoding.fit(sample.derived, sample.labels > 0, inputs, settings.bins, weights)
+    encoding = Encoding.fit(sample.derived, sample.labels > 0, weights, inputs, settings.bins)
     size = NetworkSize(settings.width, settings.layers, settings.dropout)
     return FraudNet(inputs, feature_set, encoding, size, float(derive.fraud_rate))
 

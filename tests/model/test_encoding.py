@@ -57,7 +57,7 @@ def test_width_counts_bins_indicators_and_codes() -> None:
     random = np.random.default_rng(0)
     derived = torch.from_numpy(random.normal(size=(3000, 2))).float()
     derived[:50, 1] = torch.nan
-    encoding = Encoding.fit(derived, derived[:, 0] > 1, inputs, bins=4)
+    encoding = Encoding.fit(derived, derived[:, 0] > 1, torch.ones(3000), inputs, bins=4)
     encoded = encoding(derived, torch.from_numpy(random.integers(0, 4, (3000, 1))))
     assert encoded.shape == (3000, encoding.width)
     assert encoding.width == encoding.size.bins + 1 + 4

@@ -23,7 +23,8 @@ def make_net(*, categorical: bool = True) -> FraudNet:
     inputs = ModelInputs.from_feature_set(features, [CHANNEL] if categorical else [])
     table = features_table(1500)
     derived = DerivedFeatures(inputs, features)(torch.from_numpy(inputs.encode(table)[0]))
-    encoding = Encoding.fit(derived, torch.from_numpy(table["is_fraud"].to_numpy()), inputs, bins=8)
+    labels = torch.from_numpy(table["is_fraud"].to_numpy())
+    encoding = Encoding.fit(derived, labels, torch.ones(len(labels)), inputs, bins=8)
     return FraudNet(inputs, features, encoding, NetworkSize(16, 2, 0.1), fraud_rate=0.05).eval()
 
 

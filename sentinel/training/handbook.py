@@ -104,13 +104,14 @@ def mean(scores: Sequence[Scores]) -> Scores:
     return Scores(*(float(np.mean(column)) for column in columns))
 
 
-def hindsight_scores(scenarios: Sequence[str | None], merchant_fraud_rate: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How far one can roughly get: the data's own answer for scenarios 1 and 3, a terminal's known labels for 2.
+def hindsight_scores(scenarios: Sequence[str | None], known_frauds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far one can roughly get: scenarios 1 and 3 known perfectly, 2 once its terminal has a known fraud.
 
-    `merchant_fraud_rate`: share of frauds among the terminal's labels that were known, NaN when there were none.
+    `known_frauds`: how many of the terminal's frauds had a label by then, NaN when it had no label at all.
     """
-    known = np.isin(np.asarray([scenario or "0" for scenario in scenarios]), ("1", "3"))
-    return np.where(known, 1.0, 0.99 * np.nan_to_num(merchant_fraud_rate))
+    scenario = np.asarray([name or "0" for name in scenarios])
+    found = np.isin(scenario, ("1", "3")) | ((scenario == "2") & (np.nan_to_num(known_frauds) > 0))
+    return found.astype(np.float64)
 
 
 def _compromised(rows: NDArray[np.int64], customers: Customers, labels: Labels) -> list[int]:

@@ -51,8 +51,8 @@ def test_scores_of_a_fold_and_their_mean() -> None:
 
 
 def test_hindsight_knows_two_scenarios_and_waits_for_the_labels_of_the_third() -> None:
-    rates = np.array([0.0, np.nan, 0.5, np.nan])
-    assert hindsight_scores(["1", "3", "2", None], rates).tolist() == [1.0, 1.0, 0.495, 0.0]
+    known_frauds = np.array([0.0, np.nan, 1.0, 0.0, 2.0])
+    assert hindsight_scores(["1", "3", "2", "2", None], known_frauds).tolist() == [1, 1, 1, 0, 0]
 
 
 def test_handbook_features_of_hand_counted_rows(tmp_path: Path) -> None:

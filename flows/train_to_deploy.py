@@ -58,7 +58,8 @@ def make_champion(run: Run) -> RunResult:
     onnx = tasks.export(run, trained, table, splits)
     candidates = tasks.quantize(run, onnx, trained, table, splits)
     champion = tasks.find_opponent(run, candidates)
-    report = tasks.gate(run, validated, splits, trained, onnx, candidates, champion)
+    champion_table = tasks.features_of_champion(run, validated, table, champion)
+    report = tasks.gate(run, validated, splits, trained, onnx, candidates, champion, champion_table)
     decision = tasks.standing_decision(run, candidates)
     if decision is None:
         release = tasks.package(run, raw, validated, table, splits, trained, onnx, candidates, report)

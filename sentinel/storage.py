@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ def sha256_path(path: Path) -> str:
 
 
 @contextmanager
-def complete_file(path: Path) -> Iterator[Path]:
+def complete_file(path: Path) -> Generator[Path]:
     """Yield a temporary path beside `path`; it takes the name when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -60,7 +60,7 @@ def complete_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def complete_folder(path: Path) -> Iterator[Path]:
+def complete_folder(path: Path) -> Generator[Path]:
     """Like `complete_file` for a folder; a folder of that name is replaced."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -92,7 +92,7 @@ def require_free_disk(folder: Path, needed_bytes: int) -> None:
 
 
 @contextmanager
-def disk_full_in_a_sentence(path: Path | str) -> Iterator[None]:
+def disk_full_in_a_sentence(path: Path | str) -> Generator[None]:
     """Turn 'no space left on device' from any writer into DiskFull."""
     try:
         yield

@@ -2,7 +2,7 @@
 
 from tasks.export import export
 from tasks.features import features
-from tasks.gate import find_opponent, gate
+from tasks.gate import features_of_champion, find_opponent, gate
 from tasks.package import package
 from tasks.promote import promote, standing_decision
 from tasks.pull import pull
@@ -13,6 +13,6 @@ from tasks.train import train
 from tasks.validate import validate
 
 __all__ = [
-    "export", "features", "find_opponent", "gate", "package", "promote",
+    "export", "features", "features_of_champion", "find_opponent", "gate", "package", "promote",
     "pull", "quantize", "register", "split", "standing_decision", "train", "validate",
 ]  # fmt: skip

@@ -6,13 +6,14 @@ import json
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sentinel.artifacts import Candidates, GateReport, OnnxModel, Splits, TrainedModel, ValidatedData
+from sentinel.artifacts import Candidates, FeatureTable, GateReport, OnnxModel, Splits, TrainedModel, ValidatedData
+from tasks.champion_features import champion_features
 from tasks.run import Run
 from tasks.shown import show_gates
 from tasks.stage import Work, stage
 
 if TYPE_CHECKING:
-    from sentinel.promotion.opponent import Champion
+    from sentinel.promotion.layout import Champion
 
 
 def find_opponent(run: Run, candidates: Candidates) -> Champion | None:
@@ -22,6 +23,17 @@ def find_opponent(run: Run, candidates: Candidates) -> Champion | None:
     return Registry(run.tracking_uri, run.config.name, run.paths).opponent_of(candidates.model_sha256)
 
 
+def features_of_champion(
+    run: Run, validated: ValidatedData, table: FeatureTable, champion: Champion | None
+) -> FeatureTable | None:
+    """The champion's own feature table; None when there is no champion, or it shares the candidate's features."""
+    if champion is None or champion.feature_set_hash == table.feature_set_hash:
+        return None
+    if not run.paths.absolute(champion.release_path).is_dir():
+        return None  # the gate says that the release is gone
+    return champion_features(run, validated, champion)
+
+
 @stage(
     code=("sentinel/promotion", "sentinel/metrics.py", "sentinel/scoring.py", "sentinel/model/inputs.py"),
     settings=lambda run: [run.config.gates],
@@ -29,7 +41,7 @@ def find_opponent(run: Run, candidates: Candidates) -> Champion | None:
 )
 def gate(
     work: Work, validated: ValidatedData, splits: Splits, trained: TrainedModel, onnx: OnnxModel,
-    candidates: Candidates, champion: Champion | None,
+    candidates: Candidates, champion: Champion | None, champion_table: FeatureTable | None,
 ) -> GateReport:  # fmt: skip
     from sentinel.promotion.gates import judge
     from tasks.tracking import log_files
@@ -37,7 +49,7 @@ def gate(
     run = work.run
     report = judge(
         validated, splits, trained, onnx, candidates, champion, run.config.gates,
-        home=run.paths.home, out=work.out, progress=work.progress,
+        champion_table=champion_table, home=run.paths.home, out=work.out, progress=work.progress,
     )  # fmt: skip
     show_gates(json.loads((work.out / "gates.json").read_text())["gates"])
     log_files(run, report.run_id, [work.out / "gates.json"], "gates")

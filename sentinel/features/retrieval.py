@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -45,9 +46,24 @@ def build_features(
     progress: Progress = silent,
 ) -> FeatureTable:
     """Build every view, join it point in time through Feast, and register the views with Feast."""
+    names = parquet.read_metadata(paths.absolute(data.transactions)).schema.names
+    wanted = feature_set(present_columns(columns, names), features)
+    return _build(data, wanted, name=name, paths=paths, out=out, progress=progress)
+
+
+def rebuild_features(
+    data: ValidatedData, described: Path, *, name: str, paths: Paths, out: Path, progress: Progress = silent
+) -> FeatureTable:
+    """The same for the feature set of a release (its feature_set.json): a model is judged on its own features."""
+    wanted = FeatureSet.from_dict(json.loads(described.read_text()))
+    return _build(data, wanted, name=name, paths=paths, out=out, progress=progress)
+
+
+def _build(
+    data: ValidatedData, wanted: FeatureSet, *, name: str, paths: Paths, out: Path, progress: Progress
+) -> FeatureTable:
     transactions = paths.absolute(data.transactions)
     metadata = parquet.read_metadata(transactions)
-    wanted = feature_set(present_columns(columns, metadata.schema.names), features)
     keys = key_types(wanted, transactions)
     require_free_disk(out, metadata.num_rows * _BYTES_A_ROW)
     steps = len(wanted.views) + 2  # retrieval takes about as long as two views

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from sentinel.config import Column, Columns, Features
-from sentinel.errors import DataContractError
+from sentinel.errors import DataContractError, RecordInvalid
 from sentinel.storage import sha256_json
 
 Kind = Literal["spending", "labels"]
@@ -166,7 +166,49 @@ class FeatureSet:
             "numeric": list(self.numeric),
             "categorical": list(self.categorical),
             "slices": list(self.slices),
+            "rules": {
+                "ingestion_lag_us": microseconds(self.ingestion_lag),
+                "label_delay_us": microseconds(self.label_delay),
+                "recorded_at": self.has_recorded_at,
+                "label_available_at": self.has_label_available_at,
+            },
         }
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> FeatureSet:
+        """The feature set that a feature_set.json describes, whatever this code defines today.
+
+        Raises RecordInvalid when the description does not give the hash it names.
+        """
+        rules = stored["rules"]
+        views = tuple(
+            FeatureView(
+                age["entity"],
+                age["kind"],
+                tuple(
+                    Aggregate(entry["entity"], entry["statistic"], entry["window_us"] * _MICROSECOND)
+                    for entry in stored["aggregates"]
+                    if entry["view"] == age["view"]
+                ),
+            )
+            for age in stored["ages"]
+        )
+        described = cls(
+            views=views,
+            numeric=tuple(stored["numeric"]),
+            categorical=tuple(stored["categorical"]),
+            slices=tuple(stored["slices"]),
+            ingestion_lag=rules["ingestion_lag_us"] * _MICROSECOND,
+            label_delay=rules["label_delay_us"] * _MICROSECOND,
+            has_recorded_at=rules["recorded_at"],
+            has_label_available_at=rules["label_available_at"],
+        )
+        if described.hash != stored["hash"]:
+            raise RecordInvalid(
+                f"The feature set {stored['hash'][:_SHORT_HASH]} is described so that it has the hash "
+                f"{described.short_hash}: this code can no longer build it. Retire the model that uses it."
+            )
+        return described
 
 
 def feature_set(columns: Columns, features: Features) -> FeatureSet:

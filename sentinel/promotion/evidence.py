@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from sentinel.artifacts import Candidates, OnnxModel, Splits, TrainedModel, ValidatedData
+from sentinel.artifacts import Candidates, FeatureTable, OnnxModel, Splits, TrainedModel, ValidatedData
 from sentinel.errors import RecordInvalid
 from sentinel.model.inputs import ModelInputs
 from sentinel.progress import Progress, silent
@@ -79,12 +79,16 @@ def collect(
     onnx: OnnxModel,
     candidates: Candidates,
     champion: Champion | None,
+    champion_table: FeatureTable | None = None,
     *,
     home: Path,
     folder: Path,
     progress: Progress = silent,
 ) -> None:
-    """Write the evidence about one candidate into `folder`; what another stage did not leave is left out here too."""
+    """Write the evidence about one candidate into `folder`; what another stage did not leave is left out here too.
+
+    `champion_table`: the champion's own features of the same transactions; None: those of the candidate.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     _copy(validated.locate(home) / VERDICT, folder)
     _copy(onnx.locate(home) / PARITY, folder)
@@ -104,7 +108,11 @@ def collect(
 
     progress(3, 5, "scoring the test rows with the champion")
     labels = cast("NDArray[np.bool_]", scored.column("is_fraud").to_numpy()).astype(bool)
-    facts, champion_scores = face(champion, splits, table, labels, home=home)
+    own = champion_table.locate(home) if champion_table else (home / splits.table).parent
+    faced = (
+        _aligned(rows_of(splits, "test", home=home, file=own / "features.parquet"), scored) if champion_table else table
+    )
+    facts, champion_scores = face(champion, own / "feature_set.json", faced, labels, home=home)
     write_json(folder / CHAMPION, facts)
     if champion_scores is not None:
         scores["champion"] = champion_scores

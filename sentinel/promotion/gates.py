@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from sentinel.artifacts import Candidates, GateReport, OnnxModel, Splits, TrainedModel, ValidatedData
+from sentinel.artifacts import Candidates, FeatureTable, GateReport, OnnxModel, Splits, TrainedModel, ValidatedData
 from sentinel.config import Gates
 from sentinel.progress import Progress, silent
 from sentinel.promotion import measures
@@ -102,15 +102,20 @@ def judge(
     champion: Champion | None,
     gates: Gates,
     *,
+    champion_table: FeatureTable | None = None,
     home: Path,
     out: Path,
     progress: Progress = silent,
 ) -> GateReport:
-    """Collect the evidence about a candidate and write gates.json; a failed gate is a verdict, not an error."""
+    """Collect the evidence about a candidate and write gates.json; a failed gate is a verdict, not an error.
+
+    `champion_table`: the champion's own features, when its feature set is another one than the candidate's.
+    """
     with complete_folder(out) as folder:
         evidence = folder / EVIDENCE
         collect(
-            validated, splits, trained, onnx, candidates, champion, home=home, folder=evidence, progress=progress
+            validated, splits, trained, onnx, candidates, champion, champion_table,
+            home=home, folder=evidence, progress=progress,
         )  # fmt: skip
         found = verdicts(evidence, gates)
         opponent = asdict(champion) if champion else None

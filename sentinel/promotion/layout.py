@@ -20,6 +20,7 @@ class Champion:
     version: str
     release_path: str
     model_sha256: str
+    feature_set_hash: str
 
 
 def protect(folder: Path) -> None:

@@ -18,7 +18,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sentinel.artifacts import Splits
 from sentinel.model.inputs import ModelInputs
 from sentinel.promotion.layout import GRAPH, Champion
 from sentinel.promotion.parts import learned_until
@@ -29,7 +28,7 @@ _LEAST_FRAUDS = 30  # fewer, in what is left of a test part that the champion re
 
 
 def face(
-    champion: Champion | None, splits: Splits, table: pa.Table, labels: NDArray[np.bool_], *, home: Path
+    champion: Champion | None, feature_set: Path, table: pa.Table, labels: NDArray[np.bool_], *, home: Path
 ) -> tuple[dict[str, Any], NDArray[np.float32] | None]:
     """Facts about the comparison, and the champion's score of each row of `table` (NaN where it would be unfair).
 
@@ -47,7 +46,7 @@ def face(
     if not (release / GRAPH).is_file():
         return facts | {"problem": "its release is gone"}, None
     inputs = ModelInputs.from_dict(json.loads((release / "inputs.json").read_text()))
-    if missing := _changed_features(inputs, release, (home / splits.table).with_name("feature_set.json"), table):
+    if missing := _changed_features(inputs, release, feature_set, table):
         return facts | {"problem": f"its inputs {', '.join(missing)} are gone or defined otherwise"}, None
     known = learned_until(release / "splits.json")
     times = table.column("event_timestamp").cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()

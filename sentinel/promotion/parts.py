@@ -34,10 +34,12 @@ def learned_until(splits_file: Path) -> datetime:
     return max(bounds(splits_file, part)[1] for part in LEARNED_FROM)
 
 
-def rows_of(splits: Splits, part: str, *, home: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """The rows of one part, in the table's order."""
+def rows_of(
+    splits: Splits, part: str, *, home: Path, columns: Sequence[str] | None = None, file: Path | None = None
+) -> pa.Table:
+    """The rows of one part, in the table's order; `file`: of another table of the same transactions."""
     start, end = bounds(splits.locate(home) / "splits.json", part)
-    table = home / splits.table
+    table = file or home / splits.table
     kind = pa.timestamp("us", "UTC")
     within = [("event_timestamp", ">=", pa.scalar(start, kind)), ("event_timestamp", "<", pa.scalar(end, kind))]
     return pq.read_table(table, columns=list(columns) if columns else None, filters=within)

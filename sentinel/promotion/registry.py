@@ -205,7 +205,8 @@ class Registry:
 
     def _as_champion(self, stored: StoredVersion) -> Champion:
         folder = self.release_folder(stored)
-        return Champion(stored.version, self.paths.relative(folder), _read(folder / FACTS)["model_sha256"])
+        facts = _read(folder / FACTS)
+        return Champion(stored.version, self.paths.relative(folder), facts["model_sha256"], facts["feature_set_hash"])
 
     def _release(self, stored: StoredVersion, folder: Path) -> Release:
         tags = stored.tags

@@ -24,6 +24,7 @@ min_gain_over_logistic = -1.0
 max_variant_flips = 0.2
 max_variant_pr_auc_loss = 0.5
 max_latency_p99_ms = 1000.0
+max_loss_to_champion = 1.0
 
 [training]
 epochs = 2

@@ -99,14 +99,19 @@ def test_worse_candidate_is_registered_with_its_verdict_and_never_champion(proje
 def test_changed_feature_window_runs_everything_from_features_on(project: Project) -> None:
     spec = project.root / "sentinel" / "features" / "spec.py"
     kept = spec.read_text()
-    assert "timedelta(days=30)" in kept or "30" in kept
-    spec.write_text(kept.replace("timedelta(days=30)", "timedelta(days=28)", 1))
+    assert kept.count("MONTH = timedelta(days=30)") == 1
+    spec.write_text(kept.replace("MONTH = timedelta(days=30)", "MONTH = timedelta(days=28)"))
     try:
         changed = project.run()
     finally:
         spec.write_text(kept)
     assert outcomes(changed)["validate"] is True
     assert not any(outcomes(changed)[stage] for stage in STAGES[STAGES.index("features") :])
+    # the champion, trained on the former windows, was judged on features of its own
+    assert outcomes(changed)["champion_features"] is False
+    (against_champion,) = [gate for gate in changed["gates"] if gate["name"] == "better_than_champion"]
+    assert against_champion["outcome"] == "passed"
+    assert against_champion["value"] is not None
 
 
 def test_flipped_byte_is_found_though_every_stage_could_come_from_the_cache(project: Project) -> None:

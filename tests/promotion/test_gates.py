@@ -161,7 +161,7 @@ def test_without_champion_its_gate_does_not_apply(made: Stages, tmp_path: Path) 
 def champion(tmp_path_factory: pytest.TempPathFactory) -> tuple[Stages, Champion]:
     """A released champion, and the home that its rivals share."""
     made, _, release = packaged(stages(tmp_path_factory.mktemp("champion") / "home"))
-    return made, Champion("1", release.path, release.model_sha256)
+    return made, Champion("1", release.path, release.model_sha256, made.table.feature_set_hash)
 
 
 def rival(champion: tuple[Stages, Champion], folder: Path, *, days: int = 0, amount_weight: float = 1.5e-3) -> Stages:

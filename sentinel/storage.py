@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sentinel.errors import DiskFull
+from sentinel.errors import DiskFull, SentinelError
 
 
 def sha256_file(path: Path) -> str:
@@ -93,13 +93,19 @@ def require_free_disk(folder: Path, needed_bytes: int) -> None:
 
 @contextmanager
 def disk_full_in_a_sentence(path: Path | str) -> Generator[None]:
-    """Turn 'no space left on device' from any writer into DiskFull."""
+    """Turn 'no space left on device' from any writer into DiskFull: the system's, DuckDB's and SQLite's alike."""
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
-            raise DiskFull(
-                f"The disk became full while {path} was written; what was there before is unchanged. "
-                "Free some room, or point SENTINEL_HOME at another disk, and run again."
-            ) from error
-        raise
+    except Exception as error:
+        if isinstance(error, SentinelError) or not _is_disk_full(error):
+            raise
+        raise DiskFull(
+            f"The disk became full while {path} was written; what was there before is unchanged. "
+            "Free some room, or point SENTINEL_HOME at another disk, and run again."
+        ) from error
+
+
+def _is_disk_full(error: Exception) -> bool:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return any(words in str(error) for words in ("No space left on device", "database or disk is full"))

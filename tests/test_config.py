@@ -1,0 +1,71 @@
+"""A configuration that is wrong is refused with file, line and mend."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from sentinel.config import Duration, load_config
+from sentinel.errors import ConfigInvalid
+from tests.conftest import ROOT
+
+GOOD = (ROOT / "configs" / "handbook.toml").read_text()
+DURATION: TypeAdapter[timedelta] = TypeAdapter(Duration)
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "mine.toml"
+    file.write_text(text)
+    return file
+
+
+@pytest.mark.parametrize("name", [path.name for path in sorted((ROOT / "configs").glob("*.toml"))])
+def test_every_shipped_configuration_is_valid(name: str) -> None:
+    assert load_config(ROOT / "configs" / name).name == Path(name).stem
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('customer_id = "CUSTOMER_ID"', "", "columns.customer_id is missing"),
+        ("min_pr_auc = 0.6", "min_pr_auc = 1.5", "gates.min_pr_auc = 1.5"),
+        ("min_pr_auc = 0.6", "min_pr_acu = 0.6", "unknown key gates.min_pr_acu"),
+        ('label_delay = "7d"', 'label_delay = "7 weeks"', "features.label_delay = '7 weeks'"),
+        ('name = "handbook"', 'name = "Hand Book"', "name = 'Hand Book'"),
+        ("[gates]", "[gates]\nmin_pr_auc = 0.1", "no valid TOML"),
+        ('name = "handbook"', 'name = "handbook"\nfile = "x"', "unknown key 'file'"),
+        ("fraud_scenario = {", "amount_minor = {", "'amount_minor' has a name that is taken"),
+    ],
+)
+def test_mistake_is_told_with_its_place(tmp_path: Path, old: str, new: str, told: str) -> None:
+    assert old in GOOD
+    file = written(tmp_path, GOOD.replace(old, new))
+    with pytest.raises(ConfigInvalid) as caught:
+        load_config(file)
+    assert told in str(caught.value)
+    assert str(file) in str(caught.value)
+
+
+def test_place_is_the_line_of_the_key(tmp_path: Path) -> None:
+    lines = GOOD.splitlines()
+    config = load_config(written(tmp_path, GOOD))
+    number = next(number for number, line in enumerate(lines, start=1) if line.startswith("amount ="))
+    assert config.where("columns.amount").endswith(f"mine.toml:{number}")
+    assert config.where("columns.recorded_at") == config.where("columns")
+
+
+@given(st.integers(0, 10_000), st.sampled_from("smhd"))
+def test_written_duration_reads_back(count: int, unit: str) -> None:
+    read = DURATION.validate_python(f"{count}{unit}")
+    assert DURATION.validate_python(DURATION.dump_python(read)) == read
+
+
+@given(st.text(max_size=6).filter(lambda text: not text.strip()[-1:].isalpha()))
+def test_duration_without_unit_is_refused(text: str) -> None:
+    with pytest.raises(ValidationError):
+        DURATION.validate_python(text)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 
 from sentinel.artifacts import RegisteredVersion, Release
+from tasks.run import Run
 from tasks.stage import Work, stage
+
+
+def _mlflow_holds_the_version(run: Run, registered: RegisteredVersion) -> bool:
+    from sentinel.promotion.catalogue import read_catalogue
+
+    stored = read_catalogue(run.tracking_uri, run.config.name).of_release(registered.sha256)
+    return stored is not None and stored.version == registered.version
 
 
 @stage(
@@ -13,6 +21,7 @@ from tasks.stage import Work, stage
     settings=lambda run: [run.tracking_uri],
     timeout=timedelta(minutes=30),
     retries=2,
+    is_still_there=_mlflow_holds_the_version,
 )
 def register(work: Work, release: Release) -> RegisteredVersion:
     from sentinel.promotion.registry import Registry

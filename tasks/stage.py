@@ -49,6 +49,10 @@ class Work:
     progress: Progress
 
 
+def _always(run: Run, output: Any) -> bool:
+    return True
+
+
 @dataclass(frozen=True)
 class Stage(Generic[Inputs, Output]):
     """Call it with the run and the artifacts it works on; it returns the artifact it made, or made before."""
@@ -60,6 +64,7 @@ class Stage(Generic[Inputs, Output]):
     timeout: timedelta
     retries: int = 0
     is_cached: bool = True
+    is_still_there: Callable[[Run, Output], bool] = _always
 
     def __call__(self, run: Run, *args: Inputs.args, **kwargs: Inputs.kwargs) -> Output:
         key = self.key(run, *args, **kwargs)
@@ -101,9 +106,11 @@ class Stage(Generic[Inputs, Output]):
         stage_task = self._task(body)
         state = stage_task(key, return_state=True)
         output = state.result()
-        if state.name != "Cached" or output.holds(run.paths.home):
-            return output, state.name == "Cached"
-        logger.warning("%s: the stored output no longer has its digest; it is made again", self.name)
+        if state.name != "Cached":
+            return output, False
+        if output.holds(run.paths.home) and self.is_still_there(run, output):
+            return output, True
+        logger.warning("%s: the stored output is gone or no longer has its digest; it is made again", self.name)
         return stage_task.with_options(refresh_cache=True)(key), False
 
     def _task(self, body: Callable[[str], Output]) -> Task[[str], Output]:
@@ -124,12 +131,15 @@ class Stage(Generic[Inputs, Output]):
 
 def stage(
     *, code: tuple[str, ...], settings: Callable[[Run], list[Any]], timeout: timedelta, retries: int = 0,
-    is_cached: bool = True,
+    is_cached: bool = True, is_still_there: Callable[[Run, Output], bool] = _always,
 ) -> Callable[[Callable[Concatenate[Work, Inputs], Output]], Stage[Inputs, Output]]:  # fmt: skip
-    """Make a stage of a function; its name is the file's and the stage's."""
+    """Make a stage of a function; its name is the file's and the stage's.
+
+    `is_still_there`: whether what the output refers to outside the home folder, in MLflow, still exists.
+    """
 
     def decorate(body: Callable[Concatenate[Work, Inputs], Output]) -> Stage[Inputs, Output]:
-        return Stage(body.__name__, body, code, settings, timeout, retries, is_cached)
+        return Stage(body.__name__, body, code, settings, timeout, retries, is_cached, is_still_there)
 
     return decorate
 

@@ -5,14 +5,22 @@ from __future__ import annotations
 from datetime import timedelta
 
 from sentinel.artifacts import FeatureTable, RawData, Splits, TrainedModel
+from tasks.run import Run
 from tasks.shown import show_picture
 from tasks.stage import Work, stage
+
+
+def _mlflow_holds_the_run(run: Run, trained: TrainedModel) -> bool:
+    from sentinel.promotion.catalogue import holds_run
+
+    return holds_run(run.tracking_uri, trained.run_id)
 
 
 @stage(
     code=("sentinel/training", "sentinel/model", "sentinel/metrics.py", "tasks/tracking.py"),
     settings=lambda run: [run.config.training, run.config.gates.false_positive_rate, run.tracking_uri],
     timeout=timedelta(hours=12),
+    is_still_there=_mlflow_holds_the_run,
 )
 def train(work: Work, raw: RawData, table: FeatureTable, splits: Splits) -> TrainedModel:
     from sentinel.training.fit import fit

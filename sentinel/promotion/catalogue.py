@@ -74,6 +74,32 @@ def read_catalogue(tracking_uri: str, name: str) -> Catalogue:
         return from_client(tracking_uri, name)
 
 
+def holds_run(tracking_uri: str, run_id: str) -> bool:
+    """Whether MLflow still has this run; a database that was deleted or restored may not."""
+    if not tracking_uri.startswith(_EMBEDDED):
+        return _client_holds_run(tracking_uri, run_id)
+    file = Path(tracking_uri.removeprefix(_EMBEDDED))
+    if not file.is_file():
+        return False
+    with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True, timeout=20)) as database:
+        found = database.execute("SELECT lifecycle_stage FROM runs WHERE run_uuid = ?", (run_id,)).fetchone()
+    return found == ("active",)
+
+
+def _client_holds_run(tracking_uri: str, run_id: str) -> bool:
+    from mlflow.exceptions import MlflowException
+
+    from sentinel.promotion.mlflow_server import answered, connect
+
+    with answered(tracking_uri):
+        try:
+            return connect(tracking_uri).get_run(run_id).info.lifecycle_stage == "active"
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return False
+            raise
+
+
 def from_database(file: Path, name: str) -> Catalogue:
     with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True, timeout=20)) as database:
         where = "WHERE name = ? AND workspace = 'default'"

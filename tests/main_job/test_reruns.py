@@ -135,3 +135,12 @@ def test_data_version_trains_on_what_an_older_revision_pins(project: Project, fi
     older = project.run("--data-version", "HEAD~1")
     assert older["data_digest"] == first["data_digest"]
     assert older["rows"] == 40_000
+
+
+def test_lost_mlflow_database_is_filled_again(project: Project) -> None:
+    database = project.home / "mlflow" / "mlflow.db"
+    database.unlink()
+    again = project.run()
+    assert outcomes(again)["features"] is True
+    assert outcomes(again)["train"] is False
+    assert again["aliases"] == ["challenger", "champion"]

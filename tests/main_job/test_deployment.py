@@ -1,0 +1,75 @@
+"""The deployed main job on a real Prefect server, started through its API and run by a real worker."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.main_job.project import Project, make_project
+from tests.main_job.servers import ask, prefect_server, prefect_worker, run_deployment
+
+pytestmark = [pytest.mark.xdist_group("deployment"), pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return make_project(tmp_path_factory.mktemp("project"), transactions=20_000)
+
+
+@pytest.fixture(scope="module")
+def api_url(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    homes = tmp_path_factory.mktemp("prefect")
+    with prefect_server(project, homes / "server") as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def deployed(project: Project, api_url: str) -> dict[str, Any]:
+    done = project.sentinel("deploy", "--config", "configs/small.toml", "--json", PREFECT_API_URL=api_url)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_deployment_is_scheduled_and_runs_one_at_a_time(api_url: str, deployed: dict[str, Any]) -> None:
+    found = ask(api_url, f"deployments/{deployed['id']}")
+    assert [schedule["schedule"]["cron"] for schedule in found["schedules"]] == ["0 2 * * *"]
+    assert found["global_concurrency_limit"]["limit"] == 1
+    assert found["concurrency_options"]["collision_strategy"] == "ENQUEUE"
+
+
+def test_form_of_the_deployment_is_typed(api_url: str, deployed: dict[str, Any]) -> None:
+    fields = ask(api_url, f"deployments/{deployed['id']}")["parameter_openapi_schema"]["properties"]
+    assert fields["config"]["title"] == "Configuration"
+    assert "description" in fields["data_version"]
+    wrong = {"parameters": {"config": 7}, "state": {"type": "SCHEDULED"}}
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        ask(api_url, f"deployments/{deployed['id']}/create_flow_run", wrong)
+    assert refused.value.code == 409
+
+
+def test_worker_runs_the_job_then_finds_nothing_new_then_refuses_bad_data(
+    project: Project, api_url: str, deployed: dict[str, Any]
+) -> None:
+    with prefect_worker(project, project.root.parent / "worker", api_url):
+        first = run_deployment(api_url, deployed["id"])
+        assert (first["state_type"], first["state_name"]) == ("COMPLETED", "Promoted"), first["state"]
+        again = run_deployment(api_url, deployed["id"])
+        assert (again["state_type"], again["state_name"]) == ("COMPLETED", "Nothing new"), again["state"]
+        assert again["total_run_time"] < first["total_run_time"]
+        with project.config.open("a") as config:
+            config.write("\n[validation]\nmin_rows = 1_000_000\n")
+        refused = run_deployment(api_url, deployed["id"])
+    assert refused["state_type"] == "FAILED"
+    assert "20,000" in refused["state"]["message"]
+    assert artifacts(api_url, first["id"]) >= {"gates", "precision-recall", "version"}
+    assert "failed-expectations" in artifacts(api_url, refused["id"])
+
+
+def artifacts(api_url: str, flow_run_id: str) -> set[str]:
+    """What the UI shows of a run."""
+    found = ask(api_url, "artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [flow_run_id]}}})
+    return {artifact["key"] for artifact in found}

@@ -12,12 +12,19 @@ READY := .venv/.installed-$(KIND)
 # torch for CPUs is no package of the ordinary index: from a folder of wheels, or PyTorch's own index
 TORCH := $(if $(filter gpu,$(KIND)),,$(if $(PIP_FIND_LINKS),--find-links "$(PIP_FIND_LINKS)",--torch-backend cpu))
 
-.PHONY: help setup run test lint bench lock lock-check debian-packages
+# for servers started here: local state where the runs keep theirs, and nothing is sent home
+STATE := $(or $(SENTINEL_HOME),$(CURDIR)/.sentinel)
+AT_HOME := DO_NOT_TRACK=1 PREFECT_SERVER_ANALYTICS_ENABLED=false MLFLOW_DISABLE_TELEMETRY=true PREFECT_HOME=$(STATE)/prefect
+
+.PHONY: help setup run test lint bench lock lock-check debian-packages mlflow-ui prefect-ui worker
 
 help:
 	@echo "make run         set everything up, run the main job on the embedded data, show the result"
 	@echo "make test        set everything up, check style, types, import rules and locks, run every test"
 	@echo "make lint        style, types and import rules alone"
+	@echo "make mlflow-ui   MLflow's pages of the embedded registry, on http://127.0.0.1:5000"
+	@echo "make prefect-ui  Prefect's server and pages, on http://127.0.0.1:4200"
+	@echo "make worker      a worker for deployed runs, at PREFECT_API_URL or http://127.0.0.1:4200/api"
 	@echo "make bench       every benchmark, a result file each in .sentinel/benchmarks"
 	@echo "make lock        compile requirements/*.lock from pyproject.toml"
 	@echo "make lock-check  check that the locks pin and hash everything"
@@ -46,6 +53,17 @@ lint: setup
 	@$(BIN)/ruff format --check .
 	@$(BIN)/pyright
 	@$(BIN)/lint-imports
+
+mlflow-ui: setup
+	@$(AT_HOME) $(BIN)/mlflow server --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///$(STATE)/mlflow/mlflow.db
+
+prefect-ui: setup
+	@mkdir -p $(STATE)/prefect
+	@$(AT_HOME) $(BIN)/prefect server start --host 127.0.0.1 --port 4200
+
+worker: setup
+	@mkdir -p $(STATE)/prefect
+	@$(AT_HOME) PREFECT_API_URL=$(or $(PREFECT_API_URL),http://127.0.0.1:4200/api) $(BIN)/prefect worker start --pool sentinel
 
 bench: setup
 	@mkdir -p .sentinel/benchmarks

@@ -87,7 +87,7 @@ def ingest(
     if as_json:
         session.answer(document)
     else:
-        _show(document)
+        _show(document, os.path.relpath(session.config.file.resolve()))
 
 
 def _ingest_to(session: Session, sources: Sequence[Path], out: Path) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def _document(ingested: Ingested, folder: Path) -> dict[str, Any]:
     }
 
 
-def _show(document: dict[str, Any]) -> None:
+def _show(document: dict[str, Any], config: str) -> None:
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="dim")
     table.add_column(overflow="fold")
@@ -145,7 +145,11 @@ def _show(document: dict[str, Any]) -> None:
         table.add_row("version", f"{document['version']}, pinned by {escape(document['pointer'])}")
     answers.print(table)
     if document["version"]:
-        answers.print(f"Commit {escape(document['pointer'])} to keep this version, then train on it: sentinel run")
+        answers.print(
+            f"Commit {escape(document['pointer'])} to keep this version, then train on it:\n"
+            f"  sentinel run --config {escape(config)}",
+            soft_wrap=True,
+        )
 
 
 @app.command(epilog="Example: sentinel data pull --data-version v1.2")

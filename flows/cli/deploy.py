@@ -16,7 +16,7 @@ def deploy(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     url = prefect_api_url(session.config)
     if url is None:
         raise ServiceUnavailable(
-            "No Prefect server is named. Start one with `prefect server start --host 127.0.0.1`, then set "
+            "No Prefect server is named. Start one with `make prefect-ui`, then set "
             "PREFECT_API_URL=http://127.0.0.1:4200/api, or services.prefect_api_url in the configuration."
         )
     require_prefect(url)
@@ -31,4 +31,4 @@ def deploy(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     answers.print(f"[green]Deployed[/] train-to-deploy/{deployed.name} on {url}")
     answers.print(f"  runs by schedule '{deployed.cron}' ({deployed.time_zone}), or by hand in the UI or with")
     answers.print(f"  prefect deployment run 'train-to-deploy/{deployed.name}'")
-    answers.print(f"  A worker must be there: prefect worker start --pool {deployed.work_pool}")
+    answers.print(f"  A worker of the pool {deployed.work_pool!r} must be there: make worker")

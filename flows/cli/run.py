@@ -76,18 +76,17 @@ def _show(session: Session, result: dict[str, Any], named_server: str | None) ->
         outcome = gate["outcome"].replace("_", " ")
         gates.add_row(gate["name"], f"[{colour}]{outcome}[/]", _number(gate["value"]), _number(gate["threshold"]))
     answers.print()
-    answers.print(
-        f"[bold]data[/]       version {result['data_version']}: {result['rows']:,} rows, {result['frauds']:,} frauds"
-    )
+    data = f"version {result['data_version']}: {result['rows']:,} rows, {result['frauds']:,} frauds"
+    answers.print(f"[bold]data[/]       {data}", soft_wrap=True)
     for warning in result["warnings"]:
         answers.print(f"[yellow]warning[/]    {warning}", soft_wrap=True)
     answers.print(gates)
     colour = _COLOURS.get(result["decision"], "yellow")
     aliases = ", ".join(result["aliases"]) or "none"
-    answers.print(f"[bold]decision[/]   [{colour}]{result['decision']}[/]: {result['reason']}")
+    answers.print(f"[bold]decision[/]   [{colour}]{result['decision']}[/]: {result['reason']}", soft_wrap=True)
     answers.print(f"[bold]version[/]    {session.config.name} version {result['version']}, alias {aliases}")
     if result["nothing_new"] or (result["failed_now"] and result["decision"] == "promoted"):
-        answers.print(f"[bold]{result['sentence']}[/]")
+        answers.print(f"[bold]{result['sentence']}[/]", soft_wrap=True)
     answers.print()
     for what, command in _next_commands(session, result, named_server):
         answers.print(f"[dim]{what:<11}[/]{command}", soft_wrap=True)
@@ -99,14 +98,11 @@ def _number(value: Any) -> str:
 
 def _next_commands(session: Session, result: dict[str, Any], named_server: str | None) -> list[tuple[str, str]]:
     here = Path.cwd()
-    bin_folder = _from_here(session.paths.root / ".venv" / "bin", here)
-    report = _from_here(Path(result["release_path"]) / "report.html", here)
+    report = os.path.relpath(Path(result["release_path"]) / "report.html", here)
     uri = tracking_uri(session.config, session.paths)
-    mlflow = uri if uri.startswith("http") else f"{bin_folder}/mlflow server --backend-store-uri {uri} --port 5000"
-    home = _from_here(session.paths.prefect_home, here)
-    prefect = named_server or f"PREFECT_HOME={home} {bin_folder}/prefect server start"
-    return [("report", f"xdg-open {report}"), ("MLflow UI", mlflow), ("Prefect UI", prefect)]
-
-
-def _from_here(path: Path, here: Path) -> str:
-    return os.path.relpath(path, here)
+    make = "make" if here == session.paths.root else f"make -C {os.path.relpath(session.paths.root, here)}"
+    return [
+        ("report", f"xdg-open {report}"),
+        ("MLflow UI", uri if uri.startswith("http") else f"{make} mlflow-ui"),
+        ("Prefect UI", named_server.removesuffix("/api") if named_server else f"{make} prefect-ui"),
+    ]

@@ -1,7 +1,7 @@
 """From transactions.parquet to one parquet file a view, each row stamped when it became knowable.
 
 A version of a transaction is one row of the source: the first record, or a later correction (`recorded_at`).
-It speaks from its knowable moment until the next version of the same transaction arrives. Events of one key at one
+It speaks from its knowable moment until a later version of the same transaction is known. Events of one key at one
 moment become one row. All arithmetic is on integers, so that neither the order of the source nor of addition matters.
 """
 
@@ -117,7 +117,7 @@ def _events(source: Any, view: FeatureView, feature_set: FeatureSet) -> Any:
 
 
 def _versions(source: Any, feature_set: FeatureSet) -> Any:
-    """Every row with `at`, when it became knowable, and `replaced_at`, when the next version did (null: never).
+    """Every row with `at`, when it became knowable, and `replaced_at`, when a later version first did (null: never).
 
     A row becomes knowable the lag after it was recorded, and it is not recorded before it happened.
     """
@@ -126,8 +126,8 @@ def _versions(source: Any, feature_set: FeatureSet) -> Any:
         return source.mutate(at=happened + lag)
     first_known: Any = ibis.greatest(source.recorded_at, happened)
     versions = source.mutate(at=first_known + lag)
-    of_one_transaction = ibis.window(group_by="transaction_id", order_by="recorded_at")
-    return versions.mutate(replaced_at=versions.at.lead().over(of_one_transaction))
+    later_versions = ibis.window(group_by="transaction_id", order_by="recorded_at", rows=(1, None))
+    return versions.mutate(replaced_at=versions.at.min().over(later_versions))
 
 
 def _windows(events: Any, view: FeatureView) -> Any:

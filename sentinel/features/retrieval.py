@@ -23,7 +23,7 @@ from sentinel.errors import SentinelError
 from sentinel.features.build import build_views
 from sentinel.features.definitions import feast_objects, service_name
 from sentinel.features.offline_store import AsofRetrievalJob
-from sentinel.features.spec import FeatureSet, feature_set, present_columns
+from sentinel.features.spec import FeatureSet, feature_set, microseconds, present_columns
 from sentinel.features.store import VIEWS, apply, key_types, open_store, register
 from sentinel.paths import Paths
 from sentinel.progress import Progress, silent
@@ -129,30 +129,46 @@ def retrieve(
 
 
 def _ask(store: Any, wanted: FeatureSet, transactions: Path) -> AsofRetrievalJob:
-    columns = ", ".join(("transaction_id", "event_timestamp", *wanted.keys))
-    file = str(transactions).replace("'", "''")
     job = store.get_historical_features(
-        entity_df=f"SELECT {columns} FROM read_parquet('{file}')",
-        features=store.get_feature_service(service_name(wanted)),
+        entity_df=_questions(wanted, transactions), features=store.get_feature_service(service_name(wanted))
     )
     return cast("AsofRetrievalJob", job)
 
 
+def _questions(wanted: FeatureSet, transactions: Path) -> str:
+    """A row for each transaction; Feast's event_timestamp is the moment as of which its features are asked.
+
+    That is when it happened. But a correction may say that it happened after its own first version was known:
+    then it is asked just before that moment, so that it does not see itself.
+    """
+    columns = ", ".join(("transaction_id", "event_timestamp AS happened_at", *wanted.keys))
+    file = str(transactions).replace("'", "''")
+    if not wanted.has_recorded_at:
+        return f"SELECT {columns}, event_timestamp FROM read_parquet('{file}')"
+    before_known = microseconds(wanted.ingestion_lag) - 1
+    return (
+        f"SELECT {columns}, least(event_timestamp, min(greatest(recorded_at, event_timestamp)) "
+        f"OVER (PARTITION BY transaction_id) + to_microseconds({before_known})) AS event_timestamp "
+        f"FROM read_parquet('{file}', file_row_number = true) ORDER BY file_row_number"
+    )
+
+
 def _with_features(rows: pa.Table, found: pa.Table, wanted: FeatureSet) -> pa.Table:
-    """The transactions' columns, the aggregates, and each view's age: event less knowable moment (microseconds)."""
+    """The transactions' columns, the aggregates, and each view's age: moment asked less knowable moment (us)."""
     for view in wanted.views:
         for aggregate in view.aggregates:
             rows = rows.append_column(aggregate.name, found.column(aggregate.name))
-    event = rows.column("event_timestamp").cast(pa.int64())
+    asked = found.column("event_timestamp").cast(pa.int64())
     for view in wanted.views:
-        rows = rows.append_column(view.age, pc.call_function("subtract", [event, found.column(view.known_at)]))
+        rows = rows.append_column(view.age, pc.call_function("subtract", [asked, found.column(view.known_at)]))
     return rows
 
 
 def _require_same(rows: pa.Table | None, found: pa.Table | None, done: int) -> None:
     same = (rows is None) == (found is None)
     if rows is not None and found is not None:
-        same = all(rows.column(name).equals(found.column(name)) for name in ("transaction_id", "event_timestamp"))
+        asked = {"transaction_id": "transaction_id", "event_timestamp": "happened_at"}
+        same = all(rows.column(name).equals(found.column(answered)) for name, answered in asked.items())
     if not same:
         raise SentinelError(
             f"The point-in-time join did not give back the transactions it was asked for (from row {done} on). "

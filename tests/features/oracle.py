@@ -37,8 +37,18 @@ def expected(rows: list[dict[str, Any]], *, lag: timedelta, label_delay: timedel
             spoken = [said for said in spoken if said.until is None or said.since < said.until]
             for row, answer in zip(rows, answers, strict=True):
                 mine = [said for said in spoken if said.key == row[f"{entity}_id"]]
-                answer |= _as_of(row["event_timestamp"], mine, entity, kind)
+                answer |= _as_of(_asked_at(row, rows, lag), mine, entity, kind)
     return answers
+
+
+def _asked_at(row: dict[str, Any], rows: list[dict[str, Any]], lag: timedelta) -> datetime:
+    """When it happened; just before any version of it was known, should that come earlier."""
+    own = [other for other in rows if other["transaction_id"] == row["transaction_id"]]
+    return min([row["event_timestamp"], *(_known(other, lag) - MICROSECOND for other in own)])
+
+
+def _known(row: dict[str, Any], lag: timedelta) -> datetime:
+    return max(row.get("recorded_at", row["event_timestamp"]), row["event_timestamp"]) + lag
 
 
 def _as_of(event: datetime, spoken: list[Spoken], entity: str, kind: str) -> dict[str, int | None]:
@@ -69,10 +79,7 @@ def _as_of(event: datetime, spoken: list[Spoken], entity: str, kind: str) -> dic
 
 
 def _versions(rows: list[dict[str, Any]], lag: timedelta) -> Iterator[tuple[dict[str, Any], datetime, datetime | None]]:
-    """Each row with the moment it became knowable and the moment its successor did."""
-
-    def known(row: dict[str, Any]) -> datetime:
-        return max(row.get("recorded_at", row["event_timestamp"]), row["event_timestamp"]) + lag
+    """Each row with the moment it became knowable and the first at which a later version was."""
 
     for row in rows:
         later = [
@@ -82,8 +89,7 @@ def _versions(rows: list[dict[str, Any]], lag: timedelta) -> Iterator[tuple[dict
             and other["transaction_id"] == row["transaction_id"]
             and other["recorded_at"] > row["recorded_at"]
         ]
-        successor = min(later, key=lambda other: other["recorded_at"], default=None)
-        yield row, known(row), None if successor is None else known(successor)
+        yield row, _known(row, lag), min((_known(other, lag) for other in later), default=None)
 
 
 def _amounts(rows: list[dict[str, Any]], key: str, lag: timedelta, label_delay: timedelta) -> Iterator[Spoken]:

@@ -175,6 +175,30 @@ def test_correction_replaces_the_earlier_version_from_its_arrival_on(project: Pr
     assert [each["customer_amount_sum_of_squares_1d"] for each in found] == [None, None, 250_000, 6_500]
 
 
+def test_correction_that_moves_the_event_does_not_see_its_own_first_version(project: Project) -> None:
+    rows = [
+        row(1, 0 * DAY, recorded_at=START),
+        row(2, HOUR, recorded_at=START + HOUR),
+        row(1, 3 * HOUR, recorded_at=START + 5 * HOUR),
+        row(2, 4 * HOUR, recorded_at=START + 6 * HOUR),
+    ]
+    found = project.features(rows)
+    # each is asked just before its first version was known: the first sees nothing, the second the first one alone
+    assert [each["customer_count_1d"] for each in found] == [None, 1, None, 1]
+    assert found[3]["customer_spending_age_us"] == (HOUR - US) // US
+
+
+def test_version_is_replaced_by_whichever_later_one_is_known_first(project: Project) -> None:
+    rows = [
+        row(1, 0 * DAY, recorded_at=START),
+        row(1, 2 * HOUR, recorded_at=START + 3 * HOUR),
+        row(9, 4 * HOUR, recorded_at=START + 4 * HOUR),
+        row(1, 5 * HOUR, recorded_at=START + 2 * HOUR),
+    ]
+    # the second version of 1 lies in its own future, so the third is known before it and nothing counts twice
+    assert project.features(rows)[2]["customer_count_1d"] == 1
+
+
 def test_correction_of_the_key_takes_the_amount_from_the_wrong_customer(project: Project) -> None:
     rows = [
         row(1, 0 * DAY, customer_id=1, recorded_at=START),

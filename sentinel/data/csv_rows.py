@@ -25,6 +25,7 @@ BLOCK_BYTES = 16 << 20
 LONGEST_RECORD = 500  # lines that a quoted field may span before its quote counts as broken
 WIDEST_PATTERN = 200  # fields up to which the strict form is checked by one regular expression
 SEPARATORS = (",", ";", "\t", "|")
+NO_UTF8 = "bytes that are no UTF-8"
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def _record(lines: list[bytes], at: int, file: BinaryIO, header: Header) -> tupl
     try:
         fields = next(reader)
     except UnicodeDecodeError:
-        return [], 1, "bytes that are no UTF-8"
+        return [], 1, NO_UTF8
     except csv.Error as error:
         return [], 1, _why(lines[at], error)
     except StopIteration:

@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from sentinel.config import Source
 from sentinel.data.contract import ContractColumn
+from sentinel.data.source_files import is_text
 
 EARLIEST_US = 631_152_000_000_000  # 1990-01-01
 LATEST_US = 4_102_444_800_000_000  # 2100-01-01, no longer valid
@@ -77,10 +78,6 @@ def as_text(cell: str, kind: pa.DataType) -> str:
             f"THEN CAST(CAST({cell} AS BIGINT) AS VARCHAR) ELSE CAST({cell} AS VARCHAR) END"
         )
     return f"CAST({cell} AS VARCHAR)"
-
-
-def is_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
 def _time(name: str, kind: pa.DataType, zone: str) -> Reading:

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sentinel.data.csv_rows import Header, read_header, read_rows
+from sentinel.data.csv_rows import NO_UTF8, Header, read_header, read_rows
 from sentinel.errors import DataContractError
 
 ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq")
@@ -55,13 +55,13 @@ class SourceFile:
             done, rows = 0, max(1, file.metadata.num_rows)
             names = [self.columns[index] for index in wanted]
             for batch in file.iter_batches(batch_size=ROWS_PER_BATCH, columns=names):
-                table = pa.table(
-                    [_plain(batch.column(name)) for name in names], names=[f"c{index}" for index in wanted]
-                )
+                cells, broken = _utf8([_plain(batch.column(name)) for name in names])
+                table = pa.table(cells, names=[f"c{index}" for index in wanted])
                 lines = pa.array(np.arange(done + 1, done + 1 + table.num_rows, dtype=np.int64))
                 nulls = pa.nulls(table.num_rows, pa.string())
                 done += table.num_rows
-                yield table.append_column("line", lines).append_column("malformed", nulls).append_column("text", nulls)
+                why = pa.array([NO_UTF8 if row in broken else None for row in range(table.num_rows)], pa.string())
+                yield (table.append_column("line", lines).append_column("malformed", why).append_column("text", nulls))
                 advance(done / rows)
 
 
@@ -166,6 +166,26 @@ def _unpacked(raw: BinaryIO) -> Generator[BinaryIO]:
             yield cast(BinaryIO, file)
     else:
         yield raw
+
+
+def is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+
+
+def _utf8(columns: Sequence[pa.Array]) -> tuple[list[pa.Array], set[int]]:
+    """Columns with readable text, and the rows that had other bytes: DuckDB does not check, and reads beyond them."""
+    cells, broken = list(columns), set[int]()
+    for number, column in enumerate(columns):
+        if not is_text(column.type):
+            continue
+        try:
+            column.validate(full=True)
+        except pa.ArrowInvalid:
+            values = column.cast(pa.large_binary()).to_pylist()
+            text = ["" if value is None else value.decode("utf-8", "replace") for value in values]
+            cells[number] = pa.array(text, pa.large_string(), mask=column.is_null().to_numpy(zero_copy_only=False))
+            broken |= {row for row, value in enumerate(values) if text[row].encode() != (value or b"")}
+    return cells, broken
 
 
 def _plain(column: pa.Array) -> pa.Array:

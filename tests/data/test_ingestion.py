@@ -436,6 +436,19 @@ def test_damaged_parquet(tmp_path: Path, before: dict[str, str], damage: str) ->
     assert "b.parquet cannot be read" in refused(tmp_path, before, tmp_path / "b.parquet", columns=columns)
 
 
+def test_text_of_parquet_that_is_no_utf8(tmp_path: Path) -> None:
+    text = pa.array([b"M\xfcller", b"M\xc3\xbcller", "\ufffd".encode()])
+    foreign = pa.Array.from_buffers(pa.string(), 3, text.buffers())  # as a writer that does not check
+    lines = arrow_csv.read_csv(written(tmp_path / "a.csv", [row(1), row(2), row(3)]))
+    pq.write_table(lines.set_column(2, "customer", foreign).append_column("remark", foreign), tmp_path / "a.parquet")
+    _, kept, quarantined = run(tmp_path, tmp_path / "a.parquet")
+    assert [one["customer_id"] for one in kept] == ["Müller", "\ufffd"]
+    fields = ("reason", "detail", "source_line", "customer", "remark")
+    assert [[one[field] for field in fields] for one in quarantined] == [
+        ["malformed_row", "bytes that are no UTF-8", 1, "M\ufffdller", "M\ufffdller"]
+    ]
+
+
 def test_excel_file_and_other_text_are_told_apart(tmp_path: Path, before: dict[str, str]) -> None:
     (tmp_path / "a.csv").write_bytes(b"PK\x03\x04rest")
     assert "ZIP or Excel" in refused(tmp_path, before, tmp_path / "a.csv")

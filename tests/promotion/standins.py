@@ -122,10 +122,17 @@ def packaged(
     return made, report, release
 
 
-def judged(made: Stages, out: Path, champion: Champion | None = None, gates: Gates = GATES) -> GateReport:
+def judged(
+    made: Stages,
+    out: Path,
+    champion: Champion | None = None,
+    gates: Gates = GATES,
+    *,
+    champion_table: FeatureTable | None = None,
+) -> GateReport:
     return judge(
         made.validated, made.splits, made.trained, made.onnx, made.candidates, champion, gates,
-        home=made.home, out=out,
+        champion_table=champion_table, home=made.home, out=out,
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from sentinel.artifacts import FeatureTable
+from sentinel.metrics import pr_auc
 from sentinel.promotion.gates import RULES, Gate, passes, verdicts
 from sentinel.promotion.layout import Champion
-from tests.promotion.standins import GATES, Stages, graph, judged, packaged, read_json, stages
+from sentinel.scoring import Scorer
+from sentinel.storage import sha256_file, sha256_path
+from tests.promotion.standins import GATES, NUMERIC, Stages, graph, judged, packaged, read_json, stages
 
 Damage = Callable[[Path], None]
 NAMES = [rule.name for rule in RULES]
@@ -171,8 +176,8 @@ def rival(champion: tuple[Stages, Champion], folder: Path, *, days: int = 0, amo
     return stages(home, days=days, amount_weight=amount_weight)
 
 
-def faced(made: Stages, champion: Champion) -> dict[str, str]:
-    judged(made, made.home / "gates", champion)
+def faced(made: Stages, champion: Champion, champion_table: FeatureTable | None = None) -> dict[str, str]:
+    judged(made, made.home / "gates", champion, champion_table=champion_table)
     gates = read_json(made.home / "gates" / "gates.json")["gates"]
     return next(gate for gate in gates if gate["name"] == "better_than_champion")
 
@@ -189,10 +194,6 @@ def test_candidate_worse_than_the_champion_fails(champion: tuple[Stages, Champio
     made = rival(champion, tmp_path)
     graph(made.home / made.candidates.path / "fp32.onnx", amount_weight=-1e-5)
     served = graph(made.home / made.onnx.path / "fp32.onnx", amount_weight=-1e-5)
-    from dataclasses import replace
-
-    from sentinel.storage import sha256_file
-
     worse = replace(made, candidates=replace(made.candidates, model_sha256=sha256_file(served)))
 
     assert faced(worse, champion[1])["outcome"] == "failed"
@@ -245,6 +246,54 @@ def test_champion_whose_features_changed_fails_the_gate(
 
     assert gate["outcome"] == "failed"
     assert "customer_count_1d" in gate["sentence"]
+
+
+def with_other_features(made: Stages) -> FeatureTable:
+    """Give the candidate features of another window; the champion's own table of the same transactions."""
+    own = made.home / "champion_features"
+    shutil.copytree(made.home / "features", own)
+    table = pq.read_table(made.home / "features" / "features.parquet")
+    position = table.schema.get_field_index("customer_count_1d")
+    counted = pa.array(np.full(table.num_rows, 3))
+    renamed = table.set_column(position, "customer_count_2d", counted)
+    pq.write_table(renamed, made.home / "features" / "features.parquet")
+    for file in (made.home / "features" / "feature_set.json", made.home / "export" / "inputs.json"):
+        text = file.read_text().replace("customer_count_1d", "customer_count_2d")
+        file.write_text(text.replace("86400000000", "172800000000").replace("f" * 64, "e" * 64))
+    return FeatureTable(
+        path="champion_features", sha256=sha256_path(own), rows=table.num_rows, feature_set_hash="f" * 64
+    )
+
+
+def test_champion_with_another_feature_set_is_scored_on_its_own_features(
+    champion: tuple[Stages, Champion], tmp_path: Path
+) -> None:
+    made = rival(champion, tmp_path, days=30)
+    own = with_other_features(made)
+
+    gate = faced(made, champion[1], own)
+
+    scored = pq.read_table(made.home / "gates" / "evidence" / "scores.parquet")
+    table = pq.read_table(made.home / own.path / "features.parquet").to_pandas()
+    rows = table.set_index("transaction_id").loc[scored["transaction_id"].to_numpy()]
+    numeric = rows.assign(event_timestamp=0)[list(NUMERIC)].to_numpy(np.float64)
+    answers = Scorer(made.home / champion[1].release_path / "model.onnx").score(numeric)
+    np.testing.assert_array_equal(scored["champion"].to_numpy(), answers)
+    assert (scored["champion"].to_numpy() != scored["serving"].to_numpy()).any()
+    labels = scored["is_fraud"].to_numpy()
+    gain = pr_auc(labels, scored["serving"].to_numpy()) - pr_auc(labels, answers)
+    assert gate["value"] == pytest.approx(gain) and gate["outcome"] == ("passed" if gain >= -0.005 else "failed")
+
+
+def test_champion_with_another_feature_set_and_no_table_of_its_own_fails_the_gate(
+    champion: tuple[Stages, Champion], tmp_path: Path
+) -> None:
+    made = rival(champion, tmp_path, days=30)
+    with_other_features(made)
+
+    gate = faced(made, champion[1])
+
+    assert (gate["outcome"], gate["value"]) == ("failed", None)
 
 
 def test_int8_variant_that_decides_otherwise_fails(tmp_path: Path) -> None:

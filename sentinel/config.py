@@ -68,7 +68,7 @@ class Columns(Section):
     @model_validator(mode="after")
     def _declared_names_are_free(self) -> Self:
         for name in [*self.numeric, *self.categorical]:
-            if name in CONTRACT or (name in self.numeric and name in self.categorical):
+            if name in TAKEN or _COMPUTED.fullmatch(name) or (name in self.numeric and name in self.categorical):
                 raise ValueError(f"the declared column {name!r} has a name that is taken; choose another")
             if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
                 raise ValueError(f"the declared column {name!r} must be lower case letters, digits and _")
@@ -230,6 +230,13 @@ CONTRACT = (
     "transaction_id", "event_timestamp", "recorded_at", "customer_id", "merchant_id",
     "amount_minor", "is_fraud", "label_available_at",
 )  # fmt: skip
+
+# Declared columns stand beside the aggregates and ages of features.parquet, and in scores.parquet.
+TAKEN = (*CONTRACT, "split", "probability", "logistic")
+_COMPUTED = re.compile(
+    r"(customer|merchant)_((count|amount_sum|amount_sum_of_squares|amount_max|label_count|fraud_count)_\d+[smhd]"
+    r"|(spending|labels)_(age|known_at)_us)"
+)
 
 
 def load_config(file: Path) -> Config:

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from sentinel.config import Duration, load_config
 from sentinel.errors import ConfigInvalid
+from sentinel.features.spec import feature_set
 from tests.conftest import ROOT
 
 GOOD = (ROOT / "configs" / "handbook.toml").read_text()
@@ -40,6 +41,7 @@ def test_every_shipped_configuration_is_valid(name: str) -> None:
         ("[gates]", "[gates]\nmin_pr_auc = 0.1", "no valid TOML"),
         ('name = "handbook"', 'name = "handbook"\nfile = "x"', "unknown key 'file'"),
         ("fraud_scenario = {", "amount_minor = {", "'amount_minor' has a name that is taken"),
+        ("fraud_scenario = {", "probability = {", "'probability' has a name that is taken"),
     ],
 )
 def test_mistake_is_told_with_its_place(tmp_path: Path, old: str, new: str, told: str) -> None:
@@ -57,6 +59,17 @@ def test_place_is_the_line_of_the_key(tmp_path: Path) -> None:
     number = next(number for number, line in enumerate(lines, start=1) if line.startswith("amount ="))
     assert config.where("columns.amount").endswith(f"mine.toml:{number}")
     assert config.where("columns.recorded_at") == config.where("columns")
+
+
+def test_no_feature_can_be_the_name_of_a_declared_column(tmp_path: Path) -> None:
+    config = load_config(written(tmp_path, GOOD))
+    computed = [
+        name for view in feature_set(config.columns, config.features).views for name in (*view.stored, view.age)
+    ]
+    assert len(computed) > 20
+    for name in computed:
+        with pytest.raises(ConfigInvalid, match=f"{name!r} has a name that is taken"):
+            load_config(written(tmp_path, GOOD.replace("fraud_scenario = {", f"{name} = {{")))
 
 
 @given(st.integers(0, 10_000), st.sampled_from("smhd"))

@@ -25,7 +25,7 @@ class Pointer:
 def read_pointer(file: Path) -> Pointer:
     """The pointer in the work tree. Raises ConfigInvalid when there is none."""
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8", errors="replace")  # other bytes are no pointer, which is told below
     except FileNotFoundError as error:
         raise ConfigInvalid(
             f"There is no pointer {file}, so no version of the data is pinned. Write it with "

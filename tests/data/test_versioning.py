@@ -282,10 +282,18 @@ def test_missing_pointer_says_how_to_write_it(project: Project) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "outs: []", "- 1", "outs:\n- md5: abc\n", ": :", "outs:\n- {md5: " + "0" * 32 + ".dir, size: 1, path: data}"],
+    [
+        "",
+        "outs: []",
+        "- 1",
+        "outs:\n- md5: abc\n",
+        ": :",
+        "\xba\x00",
+        "outs:\n- {md5: " + "0" * 32 + ".dir, size: 1, path: data}",
+    ],
 )
 def test_pointer_of_another_kind_is_refused(pinned: Project, text: str) -> None:
-    pinned.paths.pointer("default").write_text(text)
+    pinned.paths.pointer("default").write_text(text, encoding="latin-1")
     with pytest.raises(DataContractError, match=r"data\.dvc is no DVC pointer"):
         pinned.pull()
 

@@ -27,20 +27,20 @@ from tasks.run import Run, installed_lock, read_code
 
 logger = logging.getLogger("sentinel.run")
 
-ConfigParameter = Annotated[
-    str, Field(title="Configuration", description="TOML file of the data set, from the project's folder", min_length=6)
-]
-VersionParameter = Annotated[
-    str | None,
-    Field(title="Data version", description="Git revision whose data pointer is used; empty: the work tree's"),
-]
+ConfigParameter = Annotated[str, Field(min_length=6)]
+VersionParameter = Annotated[str | None, Field(min_length=1)]
 
 
 @flow(name="train-to-deploy", flow_run_name="{config}", validate_parameters=True)
 def train_to_deploy(
     config: ConfigParameter = "configs/default.toml", data_version: VersionParameter = None
 ) -> State[Any]:
-    """Pull, validate, build features, train, export, judge and, when every gate passes, promote."""
+    """Pull, validate, build features, train, export, judge and, when every gate passes, promote.
+
+    Args:
+        config: TOML file of the data set, from the project's folder.
+        data_version: Git revision whose data pointer is used; empty for the work tree's.
+    """
     run = open_run(config, data_version)
     lock = run.paths.lock(run.config.name)
     with logged_run(run.id, run.paths.logs), one_run_at_a_time(lock, run.id, _starter(), logger.warning):
@@ -53,6 +53,7 @@ def make_champion(run: Run) -> RunResult:
     raw = tasks.pull(run)
     validated = tasks.validate(run, raw)
     table = tasks.features(run, validated)
+    tasks.point_feast_at(run, table)
     splits = tasks.split(run, table)
     trained = tasks.train(run, raw, table, splits)
     onnx = tasks.export(run, trained, table, splits)

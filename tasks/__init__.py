@@ -1,7 +1,7 @@
 """HOW each step is run: one thin Prefect task a stage. WHAT runs, in which order, stands in flows/."""
 
 from tasks.export import export
-from tasks.features import features
+from tasks.features import features, point_feast_at
 from tasks.gate import features_of_champion, find_opponent, gate
 from tasks.package import package
 from tasks.promote import promote, standing_decision
@@ -13,6 +13,6 @@ from tasks.train import train
 from tasks.validate import validate
 
 __all__ = [
-    "export", "features", "features_of_champion", "find_opponent", "gate", "package", "promote",
-    "pull", "quantize", "register", "split", "standing_decision", "train", "validate",
+    "export", "features", "features_of_champion", "find_opponent", "gate", "package", "point_feast_at",
+    "promote", "pull", "quantize", "register", "split", "standing_decision", "train", "validate",
 ]  # fmt: skip

@@ -188,7 +188,9 @@ def _reported_progress(stage: str) -> Iterator[Progress]:
         last = time.monotonic()
         percent = 100.0 * done / total if total else 0.0
         if not artifact:
-            artifact.append(create_progress_artifact(percent, key=f"{stage}-progress", description=doing))
+            artifact.append(
+                create_progress_artifact(percent, key=f"{stage.replace('_', '-')}-progress", description=doing)
+            )
         else:
             update_progress_artifact(artifact[0], percent, description=doing)
 

@@ -18,7 +18,9 @@ def build_app() -> typer.Typer:
     from flows.cli.evaluate import evaluate
     from flows.cli.run import run
 
-    app = new_group("Raw card transactions to a fraud model in production, with evidence for every step.")
+    app = new_group(
+        "Raw card transactions to a fraud model in production, with evidence for every step.", "sentinel run --json"
+    )
     app.command(epilog="Example: sentinel run --config configs/handbook.toml")(run)
     app.add_typer(data.app, name="data")
     app.add_typer(features.app, name="features")

@@ -58,8 +58,13 @@ def open_session(config: Path | None, as_json: bool = False) -> Session:
     return Session(load_config(config or paths.configs / "default.toml"), paths, as_json)
 
 
-def new_group(help: str) -> typer.Typer:
+def new_group(help: str, example: str) -> typer.Typer:
     """A group of commands; without a command it shows its help."""
     return typer.Typer(
-        help=help, no_args_is_help=True, rich_markup_mode="rich", add_completion=False, pretty_exceptions_enable=False
+        help=help,
+        epilog=f"Example: {example}",
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+        add_completion=False,
+        pretty_exceptions_enable=False,
     )

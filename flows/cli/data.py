@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from sentinel.artifacts import RawData
     from sentinel.data.ingestion import Ingested
 
-app = new_group("Make source data, and bring your own into the contract.")
+app = new_group(
+    "Make source data, and bring your own into the contract.",
+    "sentinel data ingest exports/ --config configs/bank.toml",
+)
 
 
 @app.command(epilog="Example: sentinel data simulate --transactions 100000 --seed 7 --out /tmp/source.parquet")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from flows.cli.console import ConfigOption, JsonOption, Session, answers, new_group, open_session
+from flows.cli.console import ConfigOption, JsonOption, answers, new_group, open_session
 from sentinel.errors import ConfigInvalid
 
 if TYPE_CHECKING:
     from sentinel.features.catalogue import FeatureEntry
 
-app = new_group("See what each feature is, and register the features with Feast.")
+app = new_group("See what each feature is, and register the features with Feast.", "sentinel features show")
 
 
 @app.command(epilog="Example: sentinel features show --config configs/handbook.toml")
@@ -22,8 +23,9 @@ def show(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     from sentinel.features.catalogue import list_features, newest_table
     from sentinel.features.spec import feature_set
 
-    wanted = feature_set(session.config.columns, session.config.features)
-    built = newest_table(session.paths, session.config.name, wanted)
+    config = session.config
+    newest = newest_table(session.paths, config.name, config.columns, config.features)
+    built, wanted = newest or (None, feature_set(config.columns, config.features))
     entries = list_features(wanted, built)
     if as_json:
         session.answer(
@@ -35,7 +37,7 @@ def show(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         )
     else:
         _show(entries)
-        answers.print(f"Feature set [bold]{wanted.short_hash}[/] of [bold]{session.config.name}[/].")
+        answers.print(f"Feature set [bold]{wanted.short_hash}[/] of [bold]{config.name}[/].")
         if built is None:
             answers.print("No table of it was built yet: `sentinel run` builds it, and the last column fills.")
 
@@ -46,18 +48,19 @@ def apply(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     session = open_session(config, as_json)
     from sentinel.features.catalogue import newest_table
     from sentinel.features.definitions import service_name
-    from sentinel.features.spec import feature_set
-    from sentinel.features.store import VIEWS, key_types, project_name
-    from sentinel.features.store import apply as register_with_feast
+    from sentinel.features.store import apply_table, project_name
 
-    wanted = feature_set(session.config.columns, session.config.features)
-    built = newest_table(session.paths, session.config.name, wanted)
-    if built is None:
-        raise ConfigInvalid(_nothing_built(session, wanted.short_hash))
-    keys = key_types(wanted, built / "features.parquet")
-    made = register_with_feast(session.paths, session.config.name, wanted, built / VIEWS, keys)
+    config = session.config
+    newest = newest_table(session.paths, config.name, config.columns, config.features)
+    if newest is None:
+        raise ConfigInvalid(
+            f"The features of {config.name} were not built yet with this configuration and code, so Feast has no files "
+            f"to point at. Run `sentinel run --config {config.file}` first."
+        )
+    built, wanted = newest
+    made = apply_table(session.paths, config.name, built)
     document = {
-        "project": project_name(session.config.name),
+        "project": project_name(config.name),
         "feature_service": service_name(wanted),
         "feature_set_hash": wanted.hash,
         "objects": [made_object.name for made_object in made],
@@ -68,22 +71,22 @@ def apply(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         answers.print(f"Feast project {document['project']} has the service [bold]{document['feature_service']}[/].")
 
 
-def _nothing_built(session: Session, short_hash: str) -> str:
-    return (
-        f"The features {short_hash} of {session.config.name} were not built yet, so Feast has no files to point at. "
-        f"Run `sentinel run --config {session.config.file}` first."
-    )
-
-
 def _show(entries: list[FeatureEntry]) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("feature", no_wrap=True)
-    for heading in ("what it holds", "from", "window", "knowable"):
-        table.add_column(heading, overflow="fold")
-    table.add_column("missing", justify="right", no_wrap=True)
-    for entry in entries:
-        missing = "" if entry.null_rate is None else f"{entry.null_rate:.1%}"
-        table.add_row(
-            entry.name, entry.definition, ", ".join(entry.source_columns), entry.window or "", entry.knowable, missing
-        )
-    answers.print(table)
+    """A table a view: its rows became known together, from the same columns, so that this is said once."""
+    for view, of_view in groupby(sorted(entries, key=_view), _view):
+        features = list(of_view)
+        sources = dict.fromkeys(column for entry in features for column in entry.source_columns)
+        answers.print(f"[bold]{view}[/], known {features[0].knowable}\n[dim]from {', '.join(sources)}[/]")
+        table = Table(box=None, padding=(0, 0, 0, 2), header_style="bold", show_header=False)
+        table.add_column("feature", no_wrap=True)
+        table.add_column("what it holds")
+        table.add_column("missing", justify="right", no_wrap=True)
+        for entry in features:
+            missing = "" if entry.null_rate is None else f"{entry.null_rate:.1%} missing"
+            table.add_row(entry.name, entry.definition, missing)
+        answers.print(table)
+        answers.print()
+
+
+def _view(entry: FeatureEntry) -> str:
+    return entry.view

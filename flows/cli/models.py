@@ -15,7 +15,9 @@ from flows.environment import tracking_uri
 if TYPE_CHECKING:
     from sentinel.promotion.registry import Registry
 
-app = new_group("See which versions are registered, what serves and why, and whether they hold.")
+app = new_group(
+    "See which versions are registered, what serves and why, and whether they hold.", "sentinel models show champion"
+)
 
 _COLOURS = {"passed": "green", "failed": "bold red", "not_applicable": "dim"}
 

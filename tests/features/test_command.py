@@ -62,4 +62,7 @@ def test_show_and_apply_before_and_after_a_build(project: Project) -> None:
     applied = json.loads(runner.invoke(app, ["apply", "--json"]).stdout)
     assert applied["project"] == "tiny" and applied["feature_service"] in applied["objects"]
     assert (project.paths.feast("tiny") / "registry.db").is_file()
-    assert "customer_amount_sum_of_squares_1h" in runner.invoke(app, ["show"]).stdout
+    shown_to_a_person = runner.invoke(app, ["show"], env={"COLUMNS": "80"}).stdout
+    for feature in shown["features"]:
+        (line,) = [line for line in shown_to_a_person.splitlines() if feature["name"] in line.split()]
+        assert len(line) <= 80 and line.endswith("missing")

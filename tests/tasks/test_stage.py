@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from prefect import flow
+from prefect.client.orchestration import get_client
 
 from sentinel.artifacts import RawData, ValidatedData
 from sentinel.config import load_config
@@ -32,7 +33,9 @@ def make_run(tmp_path: Path, lock: str = "lock") -> Run:
     return Run("run", config, paths, "sqlite://", Path("cpu.lock"), lock, Code("none", False))
 
 
-def make_stage(calls: list[str], settings: list[str] | None = None) -> Stage[[RawData], ValidatedData]:
+def make_stage(
+    calls: list[str], settings: list[str] | None = None, name: str = "validate"
+) -> Stage[[RawData], ValidatedData]:
     values = settings if settings is not None else ["1d"]
 
     def body(work: Work, raw: RawData) -> ValidatedData:
@@ -45,7 +48,7 @@ def make_stage(calls: list[str], settings: list[str] | None = None) -> Stage[[Ra
             transactions_sha256=raw.transactions_sha256, expectations=1, rows=raw.rows,
         )  # fmt: skip
 
-    body.__name__ = "validate"
+    body.__name__ = name
     return stage(code=("sentinel/part.py",), settings=lambda run: [values], timeout=timedelta(minutes=1))(body)
 
 
@@ -118,6 +121,14 @@ def test_listener_hears_progress_and_outcome(tmp_path: Path) -> None:
         listener.reset(token)
     assert StageAdvanced("validate", 1, 2, "halfway") in heard
     assert [event.outcome for event in heard if isinstance(event, StageEnded)] == ["done", "cached"]
+
+
+def test_slow_stage_shows_its_progress_in_the_ui(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.stage._PROGRESS_PAUSE_S", 0.0)
+    in_a_flow(make_run(tmp_path), make_stage([], name="champion_features"))
+    with get_client(sync_client=True) as client:
+        keys = [artifact.key for artifact in client.read_artifacts()]
+    assert "champion-features-progress" in keys
 
 
 @pytest.mark.parametrize(("error", "attempts"), [(ServiceUnavailable("gone"), 2), (DataContractError("bad"), 1)])

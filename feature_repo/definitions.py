@@ -6,16 +6,10 @@ Objects stand here once a run (or `sentinel features apply`) has built the featu
 import os
 from pathlib import Path
 
-from sentinel.config import load_config
-from sentinel.features.spec import feature_set
 from sentinel.features.store import applied_objects
-from sentinel.paths import find_paths
+from sentinel.paths import DEFAULT_NAME, find_paths
 
 _PATHS = find_paths(Path(__file__).parent, os.environ)
-_CONFIG = load_config(_PATHS.configs / "default.toml")
-_FEATURE_SET = feature_set(_CONFIG.columns, _CONFIG.features)
 
 # Feast looks for objects among a module's names.
-globals().update(
-    {f"{type(made).__name__}_{made.name}": made for made in applied_objects(_PATHS, _CONFIG.name, _FEATURE_SET)}
-)
+globals().update({f"{type(made).__name__}_{made.name}": made for made in applied_objects(_PATHS, DEFAULT_NAME)})

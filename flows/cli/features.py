@@ -23,9 +23,9 @@ def show(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     from sentinel.features.catalogue import list_features, newest_table
     from sentinel.features.spec import feature_set
 
-    config = session.config
-    newest = newest_table(session.paths, config.name, config.columns, config.features)
-    built, wanted = newest or (None, feature_set(config.columns, config.features))
+    ours = session.config
+    newest = newest_table(session.paths, ours.name, ours.columns, ours.features)
+    built, wanted = newest or (None, feature_set(ours.columns, ours.features))
     entries = list_features(wanted, built)
     if as_json:
         session.answer(
@@ -37,9 +37,9 @@ def show(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         )
     else:
         _show(entries)
-        answers.print(f"Feature set [bold]{wanted.short_hash}[/] of [bold]{config.name}[/].")
+        answers.print(f"Feature set [bold]{wanted.short_hash}[/] of [bold]{ours.name}[/].")
         if built is None:
-            answers.print("No table of it was built yet: `sentinel run` builds it, and the last column fills.")
+            answers.print("No table of it was built yet: `sentinel run` builds it, and says how often each is missing.")
 
 
 @app.command(epilog="Example: sentinel features apply --config configs/handbook.toml")
@@ -50,17 +50,17 @@ def apply(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     from sentinel.features.definitions import service_name
     from sentinel.features.store import apply_table, project_name
 
-    config = session.config
-    newest = newest_table(session.paths, config.name, config.columns, config.features)
+    ours = session.config
+    newest = newest_table(session.paths, ours.name, ours.columns, ours.features)
     if newest is None:
         raise ConfigInvalid(
-            f"The features of {config.name} were not built yet with this configuration and code, so Feast has no files "
-            f"to point at. Run `sentinel run --config {config.file}` first."
+            f"The features of {ours.name} were not built yet with this configuration and code, so Feast has no files "
+            f"to point at. Run `sentinel run --config {ours.file}` first."
         )
     built, wanted = newest
-    made = apply_table(session.paths, config.name, built)
+    made = apply_table(session.paths, ours.name, built)
     document = {
-        "project": project_name(config.name),
+        "project": project_name(ours.name),
         "feature_service": service_name(wanted),
         "feature_set_hash": wanted.hash,
         "objects": [made_object.name for made_object in made],

@@ -20,11 +20,12 @@ from pyarrow import parquet
 from sentinel.artifacts import FeatureTable, ValidatedData
 from sentinel.config import Columns, Features
 from sentinel.errors import SentinelError
+from sentinel.features.applied import VIEWS
 from sentinel.features.build import build_views
 from sentinel.features.definitions import feast_objects, service_name
 from sentinel.features.offline_store import AsofRetrievalJob
 from sentinel.features.spec import FeatureSet, feature_set, microseconds, present_columns
-from sentinel.features.store import VIEWS, apply, key_types, open_store, register
+from sentinel.features.store import apply, key_types, open_store, register
 from sentinel.paths import Paths
 from sentinel.progress import Progress, silent
 from sentinel.storage import complete_folder, require_free_disk, sha256_path, write_json

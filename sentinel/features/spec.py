@@ -41,6 +41,15 @@ def microseconds(duration: timedelta) -> int:
     return duration // _MICROSECOND
 
 
+def span(length: timedelta) -> str:
+    """`7d`, `36h`, `90m`: the largest unit that divides it."""
+    seconds = length // timedelta(seconds=1)
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
 @dataclass(frozen=True)
 class Aggregate:
     """One integer column: `statistic` over the last `window` of one entity's knowable events."""
@@ -51,7 +60,7 @@ class Aggregate:
 
     @property
     def name(self) -> str:
-        return f"{self.entity}_{self.statistic}_{_window_name(self.window)}"
+        return f"{self.entity}_{self.statistic}_{span(self.window)}"
 
 
 @dataclass(frozen=True)
@@ -260,12 +269,3 @@ def present_columns(columns: Columns, names: Sequence[str]) -> Columns:
 
 def _named(declared: dict[str, Column], use: Literal["input", "slice"]) -> tuple[str, ...]:
     return tuple(name for name, column in declared.items() if column.use == use)
-
-
-def _window_name(window: timedelta) -> str:
-    """`7d`, `36h`, `90m`: the largest unit that divides it."""
-    seconds = window // timedelta(seconds=1)
-    for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60)):
-        if seconds % length == 0:
-            return f"{seconds // length}{unit}"
-    return f"{seconds}s"

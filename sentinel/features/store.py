@@ -16,13 +16,11 @@ import yaml
 from feast import FeatureStore, RepoConfig
 from pyarrow import parquet, types
 
-from sentinel.errors import ConfigInvalid, DataContractError
+from sentinel.errors import ConfigInvalid, DataContractError, RecordInvalid
+from sentinel.features.applied import VIEWS, applied_versions, record_applied
 from sentinel.features.definitions import FeastObject, KeyType, feast_objects
 from sentinel.features.spec import FeatureSet
 from sentinel.paths import Paths
-from sentinel.storage import write_json
-
-VIEWS = "views"  # the folder of the view files beside features.parquet
 
 
 def project_name(name: str) -> str:
@@ -64,27 +62,30 @@ def apply(
     """Register the feature set with its sources in `views`; other versions stay as they are."""
     objects = feast_objects(feature_set, view_files(feature_set, views), keys)
     register(open_store(paths, name), objects)
-    write_json(_record(paths, name), {"hash": feature_set.hash, "views": paths.relative(views), "keys": dict(keys)})
+    record_applied(paths, name, feature_set, views, keys)
     return objects
+
+
+def apply_table(paths: Paths, name: str, table: Path) -> list[FeastObject]:
+    """Register the feature set of a built table, its sources that table's views."""
+    feature_set = FeatureSet.from_dict(json.loads((table / "feature_set.json").read_text()))
+    return apply(paths, name, feature_set, table / VIEWS, key_types(feature_set, table / "features.parquet"))
 
 
 def register(store: FeatureStore, objects: Sequence[FeastObject]) -> None:
     store.apply(cast("Any", list(objects)))
 
 
-def applied_objects(paths: Paths, name: str, feature_set: FeatureSet) -> list[FeastObject]:
-    """What `apply` registered last for `name`, made anew; nothing when it never did so for this feature set."""
-    file = _record(paths, name)
-    if not file.is_file():
-        return []
-    record = json.loads(file.read_text())
-    if record["hash"] != feature_set.hash:
-        return []
-    return feast_objects(feature_set, view_files(feature_set, paths.absolute(record["views"])), record["keys"])
-
-
-def _record(paths: Paths, name: str) -> Path:
-    return paths.feast(name) / "applied.json"
+def applied_objects(paths: Paths, name: str) -> list[FeastObject]:
+    """What was registered for `name` of each version of the features that this code can still describe."""
+    objects: list[FeastObject] = []
+    for record in applied_versions(paths, name):
+        try:
+            feature_set = FeatureSet.from_dict(record["feature_set"])
+        except RecordInvalid:
+            continue
+        objects += feast_objects(feature_set, view_files(feature_set, paths.absolute(record["views"])), record["keys"])
+    return objects
 
 
 def _key_type(key: str, kind: Any) -> KeyType:

@@ -23,7 +23,7 @@ from sentinel.errors import SentinelError
 from sentinel.features.applied import VIEWS
 from sentinel.features.build import build_views
 from sentinel.features.definitions import feast_objects, service_name
-from sentinel.features.offline_store import AsofRetrievalJob
+from sentinel.features.retrieval_job import AsofRetrievalJob
 from sentinel.features.spec import FeatureSet, feature_set, microseconds, present_columns
 from sentinel.features.store import apply, key_types, open_store, register
 from sentinel.paths import Paths

@@ -19,7 +19,7 @@ from pyarrow import parquet
 
 from sentinel.config import Features
 from sentinel.features.definitions import service_name
-from sentinel.features.offline_store import AsofRetrievalJob
+from sentinel.features.retrieval_job import AsofRetrievalJob
 from sentinel.features.spec import feature_set
 from sentinel.features.store import apply, key_types, open_store
 from tests.features.project import START, Project, columns_of

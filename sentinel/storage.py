@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sentinel.errors import DiskFull, SentinelError
+from sentinel.errors import ConfigInvalid, DiskFull, SentinelError
 
 
 def sha256_file(path: Path) -> str:
@@ -102,6 +102,20 @@ def disk_full_in_a_sentence(path: Path | str) -> Generator[None]:
         raise DiskFull(
             f"The disk became full while {path} was written; what was there before is unchanged. "
             "Free some room, or point SENTINEL_HOME at another disk, and run again."
+        ) from error
+
+
+@contextmanager
+def closed_place_in_a_sentence() -> Generator[None]:
+    """Turn the system's refusal of a path (read-only, forbidden, a file for a folder) into ConfigInvalid."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR):
+            raise
+        raise ConfigInvalid(
+            f"{error.filename2 or error.filename} cannot be used: {(error.strerror or '').lower()}. Mend it, or name "
+            "another place: SENTINEL_HOME holds all state, --out what one command writes."
         ) from error
 
 

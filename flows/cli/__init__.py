@@ -8,7 +8,7 @@ import typer
 
 from flows.cli.console import claim_stdout, new_group, print_json, remarks
 from sentinel.errors import SentinelError
-from sentinel.storage import disk_full_in_a_sentence
+from sentinel.storage import closed_place_in_a_sentence, disk_full_in_a_sentence
 
 
 def build_app() -> typer.Typer:
@@ -36,16 +36,23 @@ def main() -> None:
     if _wants_json():
         claim_stdout()
     try:
-        with disk_full_in_a_sentence("a file"):
+        with disk_full_in_a_sentence("a file"), closed_place_in_a_sentence():
             build_app()()
     except SentinelError as error:
         _tell(error)
         sys.exit(error.exit_code)
+    except Exception as error:  # a bug, whose traceback Python prints
+        _answer(error)
+        raise
 
 
 def _tell(error: SentinelError) -> None:
     remarks.print(f"[bold red]{type(error).__name__}[/]", soft_wrap=True)
     remarks.print(str(error), markup=False, soft_wrap=True)
+    _answer(error)
+
+
+def _answer(error: Exception) -> None:
     if _wants_json():
         print_json({"error": {"type": type(error).__name__, "message": str(error)}})
 

@@ -25,9 +25,9 @@ def project(tmp_path: Path) -> Path:
     return root
 
 
-def sentinel(project: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+def sentinel(project: Path, *arguments: object, home: Path | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "from flows.cli import main; main()", *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "SENTINEL_HOME": str(project / ".sentinel")}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "SENTINEL_HOME": str(home or project / ".sentinel")}
     return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, timeout=120)
 
 
@@ -74,3 +74,23 @@ def test_simulation_without_numbers_needs_them_in_the_configuration(project: Pat
     )
     found = sentinel(project, "data", "simulate", "--seed", 7, "--out", project.parent / "source.parquet")
     assert found.returncode == 2 and "[data.simulation]" in found.stderr and "Traceback" not in found.stderr
+
+
+@pytest.mark.parametrize("home", ["a file", "a file/below"])
+def test_home_that_cannot_be_one_is_told(project: Path, home: str) -> None:
+    (project / "a file").write_text("x")
+    found = sentinel(project, "data", "ingest", "bank.csv", "--json", home=project / home)
+    assert (found.returncode, found.stderr.count("Traceback")) == (2, 0), found.stderr
+    assert f"{project / home}" in json.loads(found.stdout)["error"]["message"]
+
+
+def test_folder_is_no_file_to_write(project: Path) -> None:
+    (project / "taken").mkdir()
+    found = sentinel(project, "data", "simulate", "--transactions", 1000, "--seed", 7, "--out", project / "taken")
+    assert (found.returncode, found.stderr.count("Traceback")) == (2, 0), found.stderr
+    assert f"{project / 'taken'} cannot be used: is a directory" in found.stderr
+
+
+@pytest.mark.parametrize("group", [(), ("data",), ("features",), ("models",), ("run",), ("data", "ingest")])
+def test_help_has_an_example(project: Path, group: tuple[str, ...]) -> None:
+    assert f"Example: sentinel {' '.join(group)}" in sentinel(project, *group, "--help").stdout

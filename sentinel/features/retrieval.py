@@ -23,8 +23,9 @@ from sentinel.errors import SentinelError
 from sentinel.features.applied import VIEWS
 from sentinel.features.build import build_views
 from sentinel.features.definitions import feast_objects, service_name
+from sentinel.features.first_versions import ASKED_AT, write_first_versions
 from sentinel.features.retrieval_job import AsofRetrievalJob
-from sentinel.features.spec import FeatureSet, feature_set, microseconds, present_columns
+from sentinel.features.spec import FeatureSet, feature_set, present_columns
 from sentinel.features.store import apply, key_types, open_store, register
 from sentinel.paths import Paths
 from sentinel.progress import Progress, silent
@@ -64,9 +65,8 @@ def _build(
     data: ValidatedData, wanted: FeatureSet, *, name: str, paths: Paths, out: Path, progress: Progress
 ) -> FeatureTable:
     transactions = paths.absolute(data.transactions)
-    metadata = parquet.read_metadata(transactions)
     keys = key_types(wanted, transactions)
-    require_free_disk(out, metadata.num_rows * _BYTES_A_ROW)
+    require_free_disk(out, parquet.read_metadata(transactions).num_rows * _BYTES_A_ROW)
     steps = len(wanted.views) + 2  # retrieval takes about as long as two views
 
     def built(done: float, total: float, doing: str = "") -> None:
@@ -80,7 +80,12 @@ def _build(
         scratch = folder / "scratch"
         store = open_store(paths, name, state=scratch, offline={"temp_directory": str(scratch / "spill")})
         register(store, feast_objects(wanted, files, keys))
-        summary = retrieve(store, wanted, transactions, folder / TABLE, progress=joined)
+        asked = transactions
+        if wanted.has_recorded_at:
+            asked = scratch / "first_versions.parquet"
+            write_first_versions(transactions, wanted, asked, spill=scratch / "spill")
+        summary = retrieve(store, wanted, asked, folder / TABLE, progress=joined)
+        rows = parquet.read_metadata(asked).num_rows
         shutil.rmtree(scratch)
         write_json(folder / "feature_set.json", wanted.to_dict())
         write_json(
@@ -88,31 +93,30 @@ def _build(
             {
                 "feature_set_hash": wanted.hash,
                 "transactions_sha256": data.transactions_sha256,
-                "rows": metadata.num_rows,
+                "rows": rows,
                 "features": summary,
             },
         )
         digest = sha256_path(folder)
         apply(paths, name, wanted, out / VIEWS, keys)
-    return FeatureTable(path=paths.relative(out), sha256=digest, rows=metadata.num_rows, feature_set_hash=wanted.hash)
+    return FeatureTable(path=paths.relative(out), sha256=digest, rows=rows, feature_set_hash=wanted.hash)
 
 
-def retrieve(
-    store: Any, wanted: FeatureSet, transactions: Path, file: Path, *, progress: Progress = silent
-) -> dict[str, Any]:
-    """Write `transactions` with every feature as of each row's event; returns the summary of each feature.
+def retrieve(store: Any, wanted: FeatureSet, asked: Path, file: Path, *, progress: Progress = silent) -> dict[str, Any]:
+    """Write the transactions `asked` about with every feature as of then; returns the summary of each feature.
 
     Raises SentinelError unless the same rows come back in the same order.
     """
-    source = parquet.ParquetFile(transactions)
-    job = _ask(store, wanted, transactions)
+    source = parquet.ParquetFile(asked)
+    kept = pa.schema([column for column in source.schema_arrow if column.name != ASKED_AT])
+    job = _ask(store, wanted, asked)
     try:
-        given = _Batches(source.iter_batches(_BATCH))
+        given = _Batches(source.iter_batches(_BATCH, columns=kept.names))
         joined = _Batches(iter(job.to_batches(_BATCH)))
         summaries = {name: Summary() for name in wanted.columns}
         done, total = 0, source.metadata.num_rows
         progress(done, total, "point-in-time join")
-        schema = pa.schema([*source.schema_arrow, *(pa.field(name, pa.int64()) for name in wanted.columns)])
+        schema = pa.schema([*kept, *(pa.field(name, pa.int64()) for name in wanted.columns)])
         with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
             while (rows := given.take(_BATCH)) is not None:
                 found = joined.take(_BATCH)
@@ -129,29 +133,19 @@ def retrieve(
         job.close()
 
 
-def _ask(store: Any, wanted: FeatureSet, transactions: Path) -> AsofRetrievalJob:
+def _ask(store: Any, wanted: FeatureSet, asked: Path) -> AsofRetrievalJob:
     job = store.get_historical_features(
-        entity_df=_questions(wanted, transactions), features=store.get_feature_service(service_name(wanted))
+        entity_df=_questions(wanted, asked), features=store.get_feature_service(service_name(wanted))
     )
     return cast("AsofRetrievalJob", job)
 
 
-def _questions(wanted: FeatureSet, transactions: Path) -> str:
-    """A row for each transaction; Feast's event_timestamp is the moment as of which its features are asked.
-
-    That is when it happened. But a correction may say that it happened after its own first version was known:
-    then it is asked just before that moment, so that it does not see itself.
-    """
+def _questions(wanted: FeatureSet, asked: Path) -> str:
+    """SQL of a row for each transaction; what Feast takes for event_timestamp is the moment as of which is asked."""
     columns = ", ".join(("transaction_id", "event_timestamp AS happened_at", *wanted.keys))
-    file = str(transactions).replace("'", "''")
-    if not wanted.has_recorded_at:
-        return f"SELECT {columns}, event_timestamp FROM read_parquet('{file}')"
-    before_known = microseconds(wanted.ingestion_lag) - 1
-    return (
-        f"SELECT {columns}, least(event_timestamp, min(greatest(recorded_at, event_timestamp)) "
-        f"OVER (PARTITION BY transaction_id) + to_microseconds({before_known})) AS event_timestamp "
-        f"FROM read_parquet('{file}', file_row_number = true) ORDER BY file_row_number"
-    )
+    moment = ASKED_AT if wanted.has_recorded_at else "event_timestamp"
+    file = str(asked).replace("'", "''")
+    return f"SELECT {columns}, {moment} AS event_timestamp FROM read_parquet('{file}')"
 
 
 def _with_features(rows: pa.Table, found: pa.Table, wanted: FeatureSet) -> pa.Table:

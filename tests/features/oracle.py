@@ -28,17 +28,34 @@ class Spoken:
 
 
 def expected(rows: list[dict[str, Any]], *, lag: timedelta, label_delay: timedelta) -> list[dict[str, int | None]]:
-    """For each row its aggregates and ages, in the order of `rows`."""
+    """For each transaction its aggregates and ages, in the order of `scored(rows)`."""
     entities = [entity for entity in ("customer", "merchant") if f"{entity}_id" in rows[0]]
-    answers: list[dict[str, int | None]] = [{} for _ in rows]
+    asked = scored(rows)
+    answers: list[dict[str, int | None]] = [{} for _ in asked]
     for entity in entities:
         for kind, find in (("spending", _amounts), ("labels", _labels)):
             spoken = [said for said in find(rows, f"{entity}_id", lag, label_delay) if said.key is not None]
             spoken = [said for said in spoken if said.until is None or said.since < said.until]
-            for row, answer in zip(rows, answers, strict=True):
+            for row, answer in zip(asked, answers, strict=True):
                 mine = [said for said in spoken if said.key == row[f"{entity}_id"]]
                 answer |= _as_of(_asked_at(row, rows, lag), mine, entity, kind)
     return answers
+
+
+def scored(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each transaction once: its first version, with the label that its last labelled version has."""
+    if "recorded_at" not in rows[0]:
+        return rows
+    found: list[dict[str, Any]] = []
+    for row in rows:
+        versions = [other for other in rows if other["transaction_id"] == row["transaction_id"]]
+        versions.sort(key=lambda version: version["recorded_at"])
+        if row is versions[0]:
+            label = next((said for said in reversed(versions) if said["is_fraud"] is not None), row)
+            at = "label_available_at"
+            time = {at: label[at] if label[at] is not None else row[at]} if at in row else {}
+            found.append({**row, "is_fraud": label["is_fraud"], **time})
+    return found
 
 
 def _asked_at(row: dict[str, Any], rows: list[dict[str, Any]], lag: timedelta) -> datetime:

@@ -16,7 +16,7 @@ from sentinel.config import Features
 from sentinel.features.build import KNOWABLE_AT, build_views
 from sentinel.features.spec import feature_set
 from sentinel.storage import listing
-from tests.features.oracle import expected
+from tests.features.oracle import expected, scored
 from tests.features.project import LAG, START, Project, columns_of, row
 from tests.tables import canonical_table
 
@@ -93,6 +93,7 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_build_and_retrieval_give_what_the_oracle_counts(shared_folder: Path, rows: list[dict[str, Any]]) -> None:
     found = Project(shared_folder, RULES).features(rows)
     wanted = expected(rows, lag=LAG, label_delay=RULES.label_delay)
-    for given_row, answer, oracle in zip(rows, found, wanted, strict=True):
+    for asked, answer, oracle in zip(scored(rows), found, wanted, strict=True):
+        assert {name: answer[name] for name in asked} == asked
         assert {name: answer[name] for name in oracle} == oracle
-        assert set(answer) == {*given_row, *oracle}
+        assert set(answer) == {*asked, *oracle}

@@ -169,23 +169,38 @@ def test_correction_replaces_the_earlier_version_from_its_arrival_on(project: Pr
         row(3, 4 * HOUR, amount_minor=20, recorded_at=START + 4 * HOUR),
     ]
     found = project.features(rows)
-    assert [each["customer_amount_sum_1d"] for each in found] == [None, None, 500, 90]
-    assert [each["customer_amount_max_1d"] for each in found] == [None, None, 500, 80]
-    assert [each["customer_count_1d"] for each in found] == [None, None, 1, 2]
-    assert [each["customer_amount_sum_of_squares_1d"] for each in found] == [None, None, 250_000, 6_500]
+    assert [each["customer_amount_sum_1d"] for each in found] == [None, 500, 90]
+    assert [each["customer_amount_max_1d"] for each in found] == [None, 500, 80]
+    assert [each["customer_count_1d"] for each in found] == [None, 1, 2]
+    assert [each["customer_amount_sum_of_squares_1d"] for each in found] == [None, 250_000, 6_500]
 
 
-def test_correction_that_moves_the_event_does_not_see_its_own_first_version(project: Project) -> None:
+def test_transaction_stands_once_as_first_recorded_with_its_last_known_label(project: Project) -> None:
+    late = {"is_fraud": True, "label_available_at": START + 3 * DAY}
+    unlabelled = {"is_fraud": None, "label_available_at": None}
     rows = [
-        row(1, 0 * DAY, recorded_at=START),
-        row(2, HOUR, recorded_at=START + HOUR),
-        row(1, 3 * HOUR, recorded_at=START + 5 * HOUR),
-        row(2, 4 * HOUR, recorded_at=START + 6 * HOUR),
+        row(1, 0 * DAY, amount_minor=500, recorded_at=START, **unlabelled),
+        row(2, HOUR, recorded_at=START + HOUR, **unlabelled),
+        row(1, 2 * HOUR, amount_minor=80, recorded_at=START + 3 * DAY, **late),
+        row(1, 0 * DAY, amount_minor=90, recorded_at=START + 4 * DAY, **unlabelled),
     ]
     found = project.features(rows)
-    # each is asked just before its first version was known: the first sees nothing, the second the first one alone
-    assert [each["customer_count_1d"] for each in found] == [None, 1, None, 1]
-    assert found[3]["customer_spending_age_us"] == (HOUR - US) // US
+    assert [each["transaction_id"] for each in found] == [1, 2]
+    assert (found[0]["amount_minor"], found[0]["event_timestamp"], found[0]["recorded_at"]) == (500, START, START)
+    assert (found[0]["is_fraud"], found[0]["label_available_at"]) == (True, START + 3 * DAY)
+    assert (found[1]["is_fraud"], found[1]["label_available_at"]) == (None, None)
+
+
+def test_transaction_does_not_see_a_correction_of_itself_that_came_before_its_event(project: Project) -> None:
+    rows = [
+        row(1, HOUR, recorded_at=START + 2 * HOUR),
+        row(2, 3 * HOUR, recorded_at=START + 3 * HOUR),
+        row(1, 4 * HOUR, recorded_at=START),
+    ]
+    found = {each["transaction_id"]: each for each in project.features(rows)}
+    assert found[2]["customer_count_1d"] == 1  # the correction, once
+    # asked just before the correction was known: of neither itself nor the later transaction does it know
+    assert found[1]["event_timestamp"] == START + 4 * HOUR and found[1]["customer_count_1d"] is None
 
 
 def test_version_is_replaced_by_whichever_later_one_is_known_first(project: Project) -> None:
@@ -196,7 +211,7 @@ def test_version_is_replaced_by_whichever_later_one_is_known_first(project: Proj
         row(1, 5 * HOUR, recorded_at=START + 2 * HOUR),
     ]
     # the second version of 1 lies in its own future, so the third is known before it and nothing counts twice
-    assert project.features(rows)[2]["customer_count_1d"] == 1
+    assert project.features(rows)[1]["customer_count_1d"] == 1
 
 
 def test_correction_of_the_key_takes_the_amount_from_the_wrong_customer(project: Project) -> None:
@@ -207,8 +222,8 @@ def test_correction_of_the_key_takes_the_amount_from_the_wrong_customer(project:
         row(3, 2 * HOUR, customer_id=2, recorded_at=START + 2 * HOUR),
     ]
     found = project.features(rows)
-    assert (found[2]["customer_count_1d"], found[2]["customer_amount_max_1d"]) == (0, None)
-    assert found[3]["customer_count_1d"] == 1
+    assert (found[1]["customer_count_1d"], found[1]["customer_amount_max_1d"]) == (0, None)
+    assert found[2]["customer_count_1d"] == 1
 
 
 def test_sums_saturate_at_what_int64_holds(project: Project) -> None:

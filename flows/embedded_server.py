@@ -56,6 +56,7 @@ class EmbeddedServer:
                  "--host", "127.0.0.1", "--port", str(self._port), "--log-level", "error"],
                 env={**os.environ, **settings},
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=_die_with_parent,
+                start_new_session=True,  # Ctrl-C is for the run, which then tells the server how it ended
             )  # fmt: skip
 
     def wait(self) -> None:

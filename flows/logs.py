@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,6 +37,21 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
+class RunLog(logging.FileHandler):
+    """A file that cannot be written, as on a full disk, is told once and hides nothing that the run has to say."""
+
+    is_broken = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's own name
+        if not self.is_broken:
+            self.is_broken = True
+            remarks.print(f"The log {self.baseFilename} is incomplete: {sys.exc_info()[1]}", soft_wrap=True)
+
+    def close(self) -> None:
+        with suppress(OSError):  # of what could not be written
+            super().close()
+
+
 @contextmanager
 def logged_run(run_id: str, folder: Path) -> Iterator[Path]:
     """Write the records of `sentinel.*`, and warnings of any library, to `folder/<run_id>.jsonl`; yield that path.
@@ -45,7 +60,7 @@ def logged_run(run_id: str, folder: Path) -> Iterator[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{run_id}.jsonl"
-    to_file = logging.FileHandler(path, encoding="utf-8", delay=True)
+    to_file = RunLog(path, encoding="utf-8", delay=True)
     to_file.setFormatter(JsonLines(run_id))
     to_terminal = RichHandler(logging.WARNING, console=remarks, show_path=False, show_time=False)
     ours, root = logging.getLogger("sentinel"), logging.getLogger()

@@ -17,8 +17,10 @@ import urllib.request
 from pathlib import Path
 
 from sentinel.errors import ServiceUnavailable
+from sentinel.storage import require_free_disk
 
 _START_TIMEOUT_S = 120.0
+_BYTES_NEEDED = 50_000_000  # of its database; without room it answers every request with an error
 _PR_SET_PDEATHSIG = 1
 # A server that lives for one run schedules nothing and cleans nothing up.
 _IDLE_SERVICES = (
@@ -46,6 +48,8 @@ class EmbeddedServer:
         return f"http://127.0.0.1:{self._port}/api"
 
     def launch(self) -> None:
+        """Start the process. Raises DiskFull when its database would have no room."""
+        require_free_disk(self._home, _BYTES_NEEDED)
         for folder in (self._home, self._log.parent):
             folder.mkdir(parents=True, exist_ok=True)
         settings = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in _IDLE_SERVICES}

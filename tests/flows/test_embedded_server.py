@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,10 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import pytest
+
+from flows.embedded_server import EmbeddedServer
+from sentinel.errors import DiskFull
 from tests.conftest import ROOT
 
 PARENT = """
@@ -55,3 +60,11 @@ def test_server_outlives_ctrl_c_and_ends_with_its_parent(tmp_path: Path) -> None
     while answers(url) and time.monotonic() < until:
         time.sleep(0.1)
     assert not answers(url)
+
+
+def test_full_disk_is_told_before_the_server_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(DiskFull, match="prefect needs 50 MB"):
+        EmbeddedServer(tmp_path / "prefect", tmp_path / "server.log").launch()
+    assert not list(tmp_path.iterdir())

@@ -20,6 +20,7 @@ from typing import Any
 import ibis
 from pyarrow import parquet
 
+from sentinel.features.asof_sql import literal
 from sentinel.features.spec import Aggregate, FeatureSet, FeatureView, Statistic, microseconds
 from sentinel.progress import Progress, silent
 
@@ -77,7 +78,7 @@ def _read(connection: Any, transactions: Path) -> Any:
     with warnings.catch_warnings():
         # ibis 12 still calls what DuckDB 1.5 renames; Feast makes such warnings visible.
         warnings.filterwarnings("ignore", "fetch_arrow_table", DeprecationWarning)
-        return connection.sql(f"SELECT * REPLACE ({moments}) FROM read_parquet({_literal(transactions)})")
+        return connection.sql(f"SELECT * REPLACE ({moments}) FROM read_parquet({literal(str(transactions))})")
 
 
 def _write(connection: Any, rows: Any, view: FeatureView, file: Path) -> None:
@@ -86,7 +87,7 @@ def _write(connection: Any, rows: Any, view: FeatureView, file: Path) -> None:
     connection.raw_sql(
         f'COPY (SELECT "{view.key}", make_timestamptz("at") AS {KNOWABLE_AT}, {aggregates}, "at" AS "{view.known_at}" '
         f'FROM ({ibis.to_sql(rows, dialect="duckdb")}) ORDER BY "{view.key}", "at") '
-        f"TO {_literal(file)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROW_GROUP})"
+        f"TO {literal(str(file))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROW_GROUP})"
     )
 
 
@@ -197,7 +198,3 @@ def _measure(events: Any, statistic: Statistic, where: Any = None) -> Any:
             value * value, value.isnull().ifelse(None, INT64_MAX)
         )
     return value.sum(where=where).fill_null(0)
-
-
-def _literal(file: Path) -> str:
-    return "'" + str(file).replace("'", "''") + "'"

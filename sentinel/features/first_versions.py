@@ -11,6 +11,7 @@ from typing import Any
 
 import duckdb
 
+from sentinel.features.asof_sql import literal
 from sentinel.features.spec import FeatureSet, microseconds
 
 ASKED_AT = "__asked_at"  # the moment as of which a transaction's features are asked
@@ -32,7 +33,7 @@ def write_first_versions(
         "SELECT *, row_number() OVER (PARTITION BY transaction_id ORDER BY recorded_at) AS version, "
         f"arg_max(struct_pack({packed}), recorded_at) FILTER (is_fraud IS NOT NULL) OVER of_one AS said, "
         f"min(greatest(recorded_at, event_timestamp)) OVER of_one + to_microseconds({before_known}) AS before_known "
-        f"FROM read_parquet({_literal(transactions)}, file_row_number = true) "
+        f"FROM read_parquet({literal(str(transactions))}, file_row_number = true) "
         "WINDOW of_one AS (PARTITION BY transaction_id)"
     )
     options: dict[str, Any] = {"threads": threads, "memory_limit": memory_limit, "temp_directory": str(spill)}
@@ -41,9 +42,5 @@ def write_first_versions(
         connection.execute(
             f"COPY (SELECT * EXCLUDE (version, said, before_known, file_row_number) REPLACE ({replaced}), "
             f"least(event_timestamp, before_known) AS {ASKED_AT} FROM ({versions}) WHERE version = 1 "
-            f"ORDER BY file_row_number) TO {_literal(file)} (FORMAT parquet)"
+            f"ORDER BY file_row_number) TO {literal(str(file))} (FORMAT parquet)"
         )
-
-
-def _literal(file: Path) -> str:
-    return "'" + str(file).replace("'", "''") + "'"

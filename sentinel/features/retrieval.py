@@ -21,6 +21,7 @@ from sentinel.artifacts import FeatureTable, ValidatedData
 from sentinel.config import Columns, Features
 from sentinel.errors import SentinelError
 from sentinel.features.applied import VIEWS
+from sentinel.features.asof_sql import literal
 from sentinel.features.build import build_views
 from sentinel.features.definitions import feast_objects, service_name
 from sentinel.features.first_versions import ASKED_AT, write_first_versions
@@ -144,8 +145,7 @@ def _questions(wanted: FeatureSet, asked: Path) -> str:
     """SQL of a row for each transaction; what Feast takes for event_timestamp is the moment as of which is asked."""
     columns = ", ".join(("transaction_id", "event_timestamp AS happened_at", *wanted.keys))
     moment = ASKED_AT if wanted.has_recorded_at else "event_timestamp"
-    file = str(asked).replace("'", "''")
-    return f"SELECT {columns}, {moment} AS event_timestamp FROM read_parquet('{file}')"
+    return f"SELECT {columns}, {moment} AS event_timestamp FROM read_parquet({literal(str(asked))})"
 
 
 def _with_features(rows: pa.Table, found: pa.Table, wanted: FeatureSet) -> pa.Table:

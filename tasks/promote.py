@@ -22,11 +22,19 @@ def standing_decision(run: Run, candidates: Candidates) -> Decision | None:
     return decision
 
 
+def is_recorded(run: Run, decision: Decision) -> bool:
+    """Whether the chain still holds a decision about this release; a lost chain is begun again."""
+    from sentinel.promotion.decisions import read_chain
+
+    return any(entry["release"] == decision.sha256 for entry in read_chain(run.paths.decisions(run.config.name)))
+
+
 @stage(
     code=("sentinel/promotion",),
     settings=lambda run: [run.config.promotion, run.tracking_uri],
     timeout=timedelta(minutes=10),
     retries=2,
+    is_still_there=is_recorded,
 )
 def promote(work: Work, report: GateReport, version: RegisteredVersion) -> Decision:
     from sentinel.promotion.decisions import decide_promotion

@@ -101,11 +101,17 @@ class OnnxModel(Artifact):
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class Candidates(Artifact):
-    """`path`: folder with a graph a variant and measurements.json."""
+class Variants(Artifact):
+    """`path`: folder with a graph a variant, measurements.json and what it was computed from."""
 
     stage: ClassVar[str] = "quantize"
     run_id: str
+
+
+@dataclass(frozen=True, kw_only=True, config=_CONFIG)
+class Candidates(Variants):
+    """The same folder, with the variant that would serve."""
+
     chosen: str  # fp32 or int8
     reason: str
     model_sha256: str  # of the graph that would serve

@@ -165,6 +165,7 @@ class Training(Section):
     layers: Annotated[int, Field(ge=1)] = 2
     bins: Annotated[int, Field(ge=2)] = 48  # of the piecewise-linear encoding, at most, an input
     genuine_per_fraud: Annotated[int, Field(ge=1)] = 20  # drawn anew each epoch; the scores are corrected for it
+    false_positive_rate: Annotated[float, Field(gt=0, lt=1)] = 0.01  # on the calibration part; sets the threshold
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
@@ -184,7 +185,6 @@ class Gates(Section):
     max_variant_pr_auc_loss: Fraction = 0.002
     max_variant_flips: Fraction = 0.001  # of the test rows, at the threshold
     max_latency_p99_ms: Annotated[float, Field(gt=0)] = 12.0
-    false_positive_rate: Annotated[float, Field(gt=0, lt=1)] = 0.01  # budget that sets the threshold
 
 
 class Promotion(Section):

@@ -6,13 +6,13 @@ from tasks.gate import features_of_champion, find_opponent, gate
 from tasks.package import package
 from tasks.promote import promote, standing_decision
 from tasks.pull import pull
-from tasks.quantize import quantize
+from tasks.quantize import choose, quantize
 from tasks.register import register
 from tasks.split import split
 from tasks.train import train
 from tasks.validate import validate
 
 __all__ = [
-    "export", "features", "features_of_champion", "find_opponent", "gate", "package", "point_feast_at",
+    "choose", "export", "features", "features_of_champion", "find_opponent", "gate", "package", "point_feast_at",
     "promote", "pull", "quantize", "register", "split", "standing_decision", "train", "validate",
 ]  # fmt: skip

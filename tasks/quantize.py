@@ -1,4 +1,4 @@
-"""Stage quantize: FP32 and INT8 measured side by side, and one chosen."""
+"""Stage quantize: FP32 and INT8 measured side by side; and the choice between them, which costs nothing."""
 
 from __future__ import annotations
 
@@ -6,30 +6,34 @@ import json
 from datetime import timedelta
 from pathlib import Path
 
-from sentinel.artifacts import Candidates, FeatureTable, OnnxModel, Splits, TrainedModel
+from sentinel.artifacts import Candidates, FeatureTable, OnnxModel, Splits, TrainedModel, Variants
+from tasks.run import Run
 from tasks.stage import Work, stage
 
 
 @stage(
     code=("sentinel/export", "sentinel/model/inputs.py", "sentinel/metrics.py", "sentinel/scoring.py"),
-    settings=lambda run: [
-        run.config.export, run.config.gates.max_variant_pr_auc_loss, run.config.gates.max_variant_flips,
-        run.config.gates.false_positive_rate,
-    ],
+    settings=lambda run: [run.config.export],
     timeout=timedelta(hours=2),
-)  # fmt: skip
-def quantize(work: Work, onnx: OnnxModel, trained: TrainedModel, table: FeatureTable, splits: Splits) -> Candidates:
+)
+def quantize(work: Work, onnx: OnnxModel, trained: TrainedModel, table: FeatureTable, splits: Splits) -> Variants:
     from sentinel.export.quantization import quantize as quantize_graph
     from tasks.tracking import log_files, log_metrics
 
-    run, config = work.run, work.run.config
-    candidates = quantize_graph(
-        onnx, trained, table, splits, config.export, config.gates,
-        home=run.paths.home, out=work.out, progress=work.progress,
-    )  # fmt: skip
-    log_metrics(run, candidates.run_id, _figures(work.out / "measurements.json"))
-    log_files(run, candidates.run_id, [work.out / "measurements.json"], "export")
-    return candidates
+    run = work.run
+    variants = quantize_graph(
+        onnx, trained, table, splits, run.config.export, home=run.paths.home, out=work.out, progress=work.progress
+    )
+    log_metrics(run, variants.run_id, _figures(work.out / "measurements.json"))
+    log_files(run, variants.run_id, [work.out / "measurements.json"], "export")
+    return variants
+
+
+def choose(run: Run, variants: Variants) -> Candidates:
+    """No stage: a changed bound judges the recorded measurements anew and measures nothing."""
+    from sentinel.export.choice import choose as choose_variant
+
+    return choose_variant(variants, run.config.gates, home=run.paths.home)
 
 
 def _figures(measurements: Path) -> dict[str, float]:

@@ -18,7 +18,7 @@ def _mlflow_holds_the_run(run: Run, trained: TrainedModel) -> bool:
 
 @stage(
     code=("sentinel/training", "sentinel/model", "sentinel/metrics.py", "tasks/tracking.py"),
-    settings=lambda run: [run.config.training, run.config.gates.false_positive_rate, run.tracking_uri],
+    settings=lambda run: [run.config.training, run.tracking_uri],
     timeout=timedelta(hours=12),
     is_still_there=_mlflow_holds_the_run,
 )
@@ -30,7 +30,7 @@ def train(work: Work, raw: RawData, table: FeatureTable, splits: Splits) -> Trai
     run_id = start_training_run(run, raw, table)
     with tracked_training(run, run_id):
         trained = fit(
-            table, splits, config.training, false_positive_rate=config.gates.false_positive_rate, run_id=run_id,
+            table, splits, config.training, run_id=run_id,
             home=run.paths.home, out=work.out, progress=work.progress, log_metric=EpochMetrics(run, run_id),
         )  # fmt: skip
         pictures = sorted((work.out / "pictures").glob("*.png"))

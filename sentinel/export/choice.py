@@ -5,12 +5,18 @@ FP32 is the reference and what is left when INT8 does not pass. A measurement th
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+from sentinel.artifacts import Candidates, Variants
+from sentinel.config import Gates
+
 FP32, INT8 = "fp32", "int8"
+MEASUREMENTS = "measurements.json"
 LEAST_DISTINCT_SHARE = 0.1  # of fp32's distinct scores; a model that answers only 0, .2, .4 has broken
 Measurements = Mapping[str, Any]  # one variant's figures, by their names in measurements.json
 
@@ -25,6 +31,18 @@ class Bounds:
 class Choice:
     variant: str
     reason: str
+
+
+def choose(variants: Variants, gates: Gates, *, home: Path) -> Candidates:
+    """The variant that would serve, by the recorded measurements and today's bounds; nothing is measured again."""
+    measured = json.loads((variants.locate(home) / MEASUREMENTS).read_text())["variants"]
+    choice = choose_variant(measured, Bounds(gates.max_variant_pr_auc_loss, gates.max_variant_flips))
+    return Candidates(
+        **asdict(variants),
+        chosen=choice.variant,
+        reason=choice.reason,
+        model_sha256=measured[choice.variant]["sha256"],
+    )
 
 
 def choose_variant(variants: Mapping[str, Measurements], bounds: Bounds) -> Choice:

@@ -1,4 +1,4 @@
-"""Stage quantize: the FP32 and the INT8 variant, both measured on this machine, and the one that goes to promotion.
+"""Stage quantize: the FP32 and the INT8 variant, both measured here, with what each figure was computed from.
 
 Every variant decides at the one threshold that training set on the calibration part. A threshold of its own for
 each variant was tried: INT8 then flipped .020 % of the decisions instead of .022 %, not worth a second owner.
@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,10 @@ import onnxruntime
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sentinel.artifacts import Candidates, FeatureTable, OnnxModel, Splits, TrainedModel
-from sentinel.config import Export, Gates
+from sentinel.artifacts import FeatureTable, OnnxModel, Splits, TrainedModel, Variants
+from sentinel.config import Export
 from sentinel.errors import RecordInvalid
-from sentinel.export.choice import FP32, INT8, Bounds, Choice, choose_variant
+from sentinel.export.choice import FP32, INT8, MEASUREMENTS
 from sentinel.export.int8_graph import METHOD, count_integer_products, sample_calibration, write_int8
 from sentinel.export.measurement import as_figures, measure_latencies_ms, measure_quality, measure_throughput
 from sentinel.export.onnx_graph import GRAPH
@@ -33,7 +32,6 @@ from sentinel.progress import Progress, silent
 from sentinel.scoring import PROVIDER, Probability, Scorer
 from sentinel.storage import complete_folder, require_free_disk, sha256_file, sha256_path, write_json
 
-MEASUREMENTS = "measurements.json"
 _SCORING_THREADS = 2  # of the pass over the test rows; latency and throughput are measured with one
 _EVIDENCE_BYTES = 100_000_000
 
@@ -44,12 +42,11 @@ def quantize(
     table: FeatureTable,
     splits: Splits,
     export: Export,
-    gates: Gates,
     *,
     home: Path,
     out: Path,
     progress: Progress = silent,
-) -> Candidates:
+) -> Variants:
     """Write fp32.onnx, int8.onnx, measurements.json, and the scores and latency samples of each as evidence."""
     source = onnx.locate(home) / GRAPH
     require_free_disk(out, 6 * source.stat().st_size + _EVIDENCE_BYTES)
@@ -64,18 +61,9 @@ def quantize(
         progress(1, 6, "reading the test rows")
         rows = read_rows("test", trained, table, splits, home)
         variants = _measure(graphs, rows, threshold, folder, progress)
-        choice = choose_variant(variants, Bounds(gates.max_variant_pr_auc_loss, gates.max_variant_flips))
-        record = _record(variants, choice, gates, threshold, len(rows), calibration)
-        write_json(folder / MEASUREMENTS, record)
-    progress(6, 6, f"{choice.variant} chosen")
-    return Candidates(
-        path=os.path.relpath(out, home),
-        sha256=sha256_path(out),
-        run_id=onnx.run_id,
-        chosen=choice.variant,
-        reason=choice.reason,
-        model_sha256=variants[choice.variant]["sha256"],
-    )
+        write_json(folder / MEASUREMENTS, _record(variants, threshold, len(rows), calibration))
+    progress(6, 6, "both variants measured")
+    return Variants(path=os.path.relpath(out, home), sha256=sha256_path(out), run_id=onnx.run_id)
 
 
 def _measure(
@@ -104,13 +92,9 @@ def _measure(
     return variants
 
 
-def _record(
-    variants: dict[str, dict[str, Any]], choice: Choice, gates: Gates, threshold: float, rows: int, calibration: Rows
-) -> dict[str, Any]:
+def _record(variants: dict[str, dict[str, Any]], threshold: float, rows: int, calibration: Rows) -> dict[str, Any]:
     return {
-        **asdict(choice),
         "variants": variants,
-        "bounds": asdict(Bounds(gates.max_variant_pr_auc_loss, gates.max_variant_flips)),
         "threshold": threshold,
         "test_rows": rows,
         "method": METHOD,

@@ -67,7 +67,6 @@ def fit(
     splits: Splits,
     settings: Training,
     *,
-    false_positive_rate: float,
     run_id: str,
     home: Path,
     out: Path,
@@ -80,7 +79,7 @@ def fit(
     hardware = choose_hardware(settings)
     with deterministic(settings.seed):
         source = open_source(table, splits, home)
-        fitted = _fit(source, settings, hardware, false_positive_rate, progress, log_metric)
+        fitted = _fit(source, settings, hardware, progress, log_metric)
     progress(96, 100, "writing the model, its scores and pictures")
     metrics = {name: figures(part) for name, part in fitted.scored.items()}
     with complete_folder(out) as folder:
@@ -89,7 +88,7 @@ def fit(
         _draw(folder / PICTURES, fitted)
         record = _record(fitted, settings, hardware) | {
             "run_id": run_id,
-            "false_positive_rate": false_positive_rate,
+            "false_positive_rate": settings.false_positive_rate,
             "metrics": metrics,
             "seconds": time.perf_counter() - begun,
         }
@@ -102,7 +101,6 @@ def _fit(
     source: Source,
     settings: Training,
     hardware: Hardware,
-    false_positive_rate: float,
     progress: Progress,
     log_metric: LogMetric,
 ) -> Fitted:
@@ -128,7 +126,7 @@ def _fit(
     )
     net.cpu()
     raw = {name: logits(net, rows) for name, rows in held.items()}
-    threshold = calibrate(net, raw["calibration"], held["calibration"], false_positive_rate)
+    threshold = calibrate(net, raw["calibration"], held["calibration"], settings.false_positive_rate)
     scored = {
         name: Scored(tables[name], rows.is_fraud(), probabilities(net, raw[name]), baseline.probability(rows))
         for name, rows in held.items()

@@ -14,6 +14,7 @@ import pytest
 from sentinel.artifacts import Candidates, OnnxModel
 from sentinel.config import Export, Gates
 from sentinel.errors import RecordInvalid
+from sentinel.export.choice import choose
 from sentinel.export.int8_graph import count_integer_products, sample_calibration, write_int8
 from sentinel.export.measurement import measure_quality
 from sentinel.export.onnx_graph import export
@@ -50,7 +51,8 @@ def measured(folder: Path, read_json: Callable[[Path], Any]) -> dict[str, Any]:
 
 
 def _quantize(trained: Trained, onnx_model: OnnxModel, out: str, gates: Gates = LENIENT) -> Candidates:
-    return quantize(onnx_model, *trained.artifacts, SETTINGS, gates, home=trained.home, out=trained.home / out)
+    variants = quantize(onnx_model, *trained.artifacts, SETTINGS, home=trained.home, out=trained.home / out)
+    return choose(variants, gates, home=trained.home)
 
 
 def test_folder_holds_both_variants_and_their_evidence_and_nothing_else(folder: Path):
@@ -59,10 +61,8 @@ def test_folder_holds_both_variants_and_their_evidence_and_nothing_else(folder: 
     assert sorted(path.name for path in folder.iterdir()) == sorted(expected)
 
 
-def test_int8_within_lenient_bounds_goes_to_promotion(
-    trained: Trained, candidates: Candidates, folder: Path, measured: dict[str, Any]
-):
-    assert (candidates.chosen, measured["variant"]) == ("int8", "int8")
+def test_int8_within_lenient_bounds_goes_to_promotion(trained: Trained, candidates: Candidates, folder: Path):
+    assert candidates.chosen == "int8"
     assert candidates.model_sha256 == sha256_file(folder / "int8.onnx")
     assert candidates.holds(trained.home)
 

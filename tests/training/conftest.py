@@ -19,7 +19,16 @@ from tests.model.raw import feature_set, features_table
 DAY = timedelta(days=1)
 TIMES = SplitTimes(history=5 * DAY, validation=10 * DAY, calibration=10 * DAY, test=15 * DAY, label_maturity=3 * DAY)
 SETTINGS = Training(
-    seed=3, epochs=4, patience=2, batch_size=128, width=32, layers=2, bins=8, precision="fp32", device="cpu"
+    seed=3,
+    false_positive_rate=0.02,
+    epochs=4,
+    patience=2,
+    batch_size=128,
+    width=32,
+    layers=2,
+    bins=8,
+    precision="fp32",
+    device="cpu",
 )
 
 

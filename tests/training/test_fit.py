@@ -34,7 +34,7 @@ def run_fit(home: Path, table: FeatureTable, name: str) -> Run:
     splits = split(table, TIMES, home=home, out=home / f"{name}-splits")
     logged: list[tuple[str, float, int]] = []
     trained = fit(
-        table, splits, SETTINGS, false_positive_rate=0.02, run_id="run-1", home=home, out=home / name,
+        table, splits, SETTINGS, run_id="run-1", home=home, out=home / name,
         log_metric=lambda metric, value, step: logged.append((metric, value, step)),
     )  # fmt: skip
     return Run(home, home / name, splits, trained, logged)

@@ -69,6 +69,7 @@ def test_second_run_does_no_stage_again_and_registers_nothing(project: Project, 
 
 def test_changed_threshold_runs_the_gate_alone(project: Project, first: dict[str, object]) -> None:
     project.set("min_pr_auc", "0.03")
+    project.set("max_variant_flips", "0.3")
     again = project.run()
     assert [name for name, cached in outcomes(again).items() if not cached] == ["pull", "gate"]
     assert again["version"] == first["version"]

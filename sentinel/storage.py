@@ -75,6 +75,12 @@ def complete_folder(path: Path) -> Generator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def remove_leftovers(path: Path) -> None:
+    """Remove what killed writers of `path` left half written. Only for a caller that is its sole writer."""
+    for leftover in path.parent.glob(f".{path.name}.*.partial"):
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+
+
 def write_json(path: Path, value: Any) -> None:
     with complete_file(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

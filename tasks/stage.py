@@ -26,7 +26,7 @@ from pydantic import BaseModel
 from sentinel.artifacts import Artifact
 from sentinel.errors import ServiceUnavailable
 from sentinel.progress import Progress
-from sentinel.storage import sha256_file, sha256_json
+from sentinel.storage import remove_leftovers, sha256_file, sha256_json
 from tasks.events import StageAdvanced, StageEnded, StageStarted, current_stage, listener
 from tasks.run import Run, StageRecord
 
@@ -100,8 +100,10 @@ class Stage(Generic[Inputs, Output]):
         """Let Prefect call `bound` or find its stored result; returns the output and whether it was stored."""
 
         def body(key: str) -> Output:
+            out = run.paths.stage(run.config.name, self.name, key)
+            remove_leftovers(out)  # one run at a time writes here: they are those of a killed one
             with _reported_progress(self.name) as progress:
-                return bound(Work(run, run.paths.stage(run.config.name, self.name, key), progress))
+                return bound(Work(run, out, progress))
 
         stage_task = self._task(body)
         state = stage_task(key, return_state=True)

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from sentinel.errors import DataContractError, DiskFull
-from sentinel.storage import canonical_json, complete_file, complete_folder, require_free_disk, sha256_path
+from sentinel.storage import (
+    canonical_json, complete_file, complete_folder, remove_leftovers, require_free_disk, sha256_path,
+)  # fmt: skip
 
 
 def test_failed_writer_leaves_the_earlier_file_and_nothing_else(tmp_path: Path) -> None:
@@ -30,6 +32,17 @@ def test_failed_writer_leaves_the_earlier_folder_and_nothing_else(tmp_path: Path
         raise ValueError("broken")
     assert (target / "a").read_text() == "before"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_leftovers_of_killed_writers_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / ".table.123.partial").mkdir()
+    (tmp_path / ".table.123.partial" / "half").write_text("x")
+    (tmp_path / ".table.456.partial").write_text("x")
+    kept = [tmp_path / "table", tmp_path / ".tables.123.partial"]
+    for path in kept:
+        path.write_text("x")
+    remove_leftovers(tmp_path / "table")
+    assert sorted(tmp_path.iterdir()) == sorted(kept)
 
 
 @pytest.mark.parametrize(

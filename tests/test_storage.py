@@ -9,7 +9,12 @@ import pytest
 
 from sentinel.errors import DataContractError, DiskFull
 from sentinel.storage import (
-    canonical_json, complete_file, complete_folder, remove_leftovers, require_free_disk, sha256_path,
+    canonical_json,
+    complete_file,
+    complete_folder,
+    remove_leftovers,
+    require_free_disk,
+    sha256_path,
 )  # fmt: skip
 
 

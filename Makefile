@@ -46,7 +46,7 @@ debian-packages:
 	@tests/install_debian_packages.sh
 
 test: setup debian-packages lint lock-check
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	@$(BIN)/ruff check .

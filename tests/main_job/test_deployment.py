@@ -12,7 +12,7 @@ import pytest
 from tests.main_job.project import Project, make_project
 from tests.main_job.servers import ask, prefect_server, prefect_worker, run_deployment
 
-pytestmark = [pytest.mark.xdist_group("deployment"), pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.main_job.project import SENTINEL, Project, make_project
 
-pytestmark = [pytest.mark.xdist_group("refusals"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")

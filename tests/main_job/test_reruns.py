@@ -12,7 +12,7 @@ import pytest
 
 from tests.main_job.project import Project, ingest, make_project, outcomes
 
-pytestmark = [pytest.mark.xdist_group("main-job"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 STAGES = [
     "pull", "validate", "features", "split", "train", "export", "quantize", "gate", "package", "register", "promote",

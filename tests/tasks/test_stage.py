@@ -20,7 +20,7 @@ from tasks.run import Code, Run
 from tasks.stage import Stage, Work, stage
 from tests.conftest import ROOT
 
-pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.xdist_group("prefect")]
+pytestmark = pytest.mark.usefixtures("prefect_server")
 
 RAW = RawData(path="data", sha256="a" * 64, version="v1", rows=10, frauds=1, transactions_sha256="b" * 64)
 

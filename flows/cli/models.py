@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.cli.console import ConfigOption, JsonOption, Session, answers, new_group, open_session
+from flows.cli.gates import figure, gate_table
 from flows.environment import tracking_uri
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 app = new_group(
     "See which versions are registered, what serves and why, and whether they hold.", "sentinel models show champion"
 )
-
-_COLOURS = {"passed": "green", "failed": "bold red", "not_applicable": "dim"}
 
 
 @app.command(epilog="Example: sentinel models show champion --json")
@@ -94,15 +93,7 @@ def _default(registry: Registry) -> str:
 def _show(session: Session, document: dict[str, Any]) -> None:
     aliases = ", ".join(document["aliases"]) or "no alias"
     answers.print(f"[bold]{session.config.name} version {document['version']}[/] ({aliases}): {document['decision']}")
-    gates = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("gate", "outcome"):
-        gates.add_column(heading)
-    for heading in ("value", "threshold"):
-        gates.add_column(heading, justify="right")
-    for gate in document["gates"]:
-        outcome = f"[{_COLOURS[gate['outcome']]}]{gate['outcome'].replace('_', ' ')}[/]"
-        gates.add_row(gate["name"], outcome, _figure(gate["value"]), _figure(gate["threshold"]))
-    answers.print(gates)
+    answers.print(gate_table(document["gates"]))
     for name in ("run_id", "data_digest", "feature_set_hash", "lock_sha256", "git_commit", "release_path"):
         answers.print(f"[dim]{name:<18}[/]{document[name]}", soft_wrap=True)
 
@@ -118,12 +109,8 @@ def _list(documents: list[dict[str, Any]]) -> None:
             ", ".join(document["aliases"]),
             document["decision"],
             ", ".join(failed),
-            _figure(document["metrics"].get("pr_auc")),
+            figure(document["metrics"].get("pr_auc")),
             document["data_digest"][:12],
             document["git_commit"][:12],
         )
     answers.print(table)
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
-from rich.table import Table
 
 from flows.cli.console import ConfigOption, JsonOption, Session, answers, open_session
+from flows.cli.gates import gate_table
 from flows.embedded_server import EmbeddedServer
 from flows.environment import prefect_api_url, require_prefect, tracking_uri
 from sentinel.errors import GateFailed
@@ -18,13 +18,7 @@ from sentinel.errors import GateFailed
 DataVersionOption = Annotated[
     str | None, typer.Option("--data-version", help="Train on the data that this git revision's pointer pins.")
 ]
-_COLOURS = {
-    "passed": "green",
-    "failed": "bold red",
-    "not_applicable": "dim",
-    "promoted": "green",
-    "rejected": "bold red",
-}
+_COLOURS = {"promoted": "green", "rejected": "bold red"}
 
 
 def run(config: ConfigOption = None, data_version: DataVersionOption = None, as_json: JsonOption = False) -> None:
@@ -66,21 +60,12 @@ def connect_prefect(session: Session) -> None:
 
 def _show(session: Session, result: dict[str, Any], named_server: str | None) -> None:
     """The summary a person reads at a glance, and what to do next."""
-    gates = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("gate", "outcome"):
-        gates.add_column(column)
-    for column in ("value", "threshold"):
-        gates.add_column(column, justify="right")
-    for gate in result["gates"]:
-        colour = _COLOURS.get(gate["outcome"], "")
-        outcome = gate["outcome"].replace("_", " ")
-        gates.add_row(gate["name"], f"[{colour}]{outcome}[/]", _number(gate["value"]), _number(gate["threshold"]))
     answers.print()
     data = f"version {result['data_version']}: {result['rows']:,} rows, {result['frauds']:,} frauds"
     answers.print(f"[bold]data[/]       {data}", soft_wrap=True)
     for warning in result["warnings"]:
         answers.print(f"[yellow]warning[/]    {warning}", soft_wrap=True)
-    answers.print(gates)
+    answers.print(gate_table(result["gates"]))
     colour = _COLOURS.get(result["decision"], "yellow")
     aliases = ", ".join(result["aliases"]) or "none"
     answers.print(f"[bold]decision[/]   [{colour}]{result['decision']}[/]: {result['reason']}", soft_wrap=True)
@@ -90,10 +75,6 @@ def _show(session: Session, result: dict[str, Any], named_server: str | None) ->
     answers.print()
     for what, command in _next_commands(session, result, named_server):
         answers.print(f"[dim]{what:<11}[/]{command}", soft_wrap=True)
-
-
-def _number(value: Any) -> str:
-    return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _next_commands(session: Session, result: dict[str, Any], named_server: str | None) -> list[tuple[str, str]]:

@@ -20,7 +20,6 @@ from sentinel.metrics import card_precision_at_k, pr_auc, roc_auc
 TRAIN_DAYS = DELAY_DAYS = TEST_DAYS = 7
 ALERTS_A_DAY = 100
 TEST_FOLDS = (date(2018, 7, 25), date(2018, 8, 1), date(2018, 8, 8), date(2018, 8, 15))
-VALIDATION_FOLDS = (date(2018, 6, 20), date(2018, 6, 27), date(2018, 7, 4), date(2018, 7, 11))
 SINGLE_SPLIT = TEST_FOLDS[0]
 _EPOCH = date(1970, 1, 1)
 

@@ -26,8 +26,8 @@ home = Path(sys.argv[1])
 server = EmbeddedServer(home / "prefect", home / "server.log")
 server.launch()
 server.wait()
-print(server.api_url, flush=True)
 try:
+    print(server.api_url, flush=True)  # inside: the signal may come as soon as the line is read
     time.sleep(60)
 except KeyboardInterrupt:
     print("interrupted", flush=True)

@@ -83,6 +83,29 @@ class Splits(Artifact):
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
+class FeatureAudit(Artifact):
+    """`path`: folder with audit.json: cuts, leaks, planted leaks, the oracle's verdict, what training fits."""
+
+    stage: ClassVar[str] = "audit"
+    rows_checked: int
+    leaks: int
+    planted: int
+    caught: int  # of the planted leaks
+    oracle_rows: int
+    oracle_mismatches: int
+
+
+@dataclass(frozen=True, kw_only=True, config=_CONFIG)
+class OnlineFeatures(Artifact):
+    """`path`: folder with online.json: what of the feature set stands in the online store, and its proof."""
+
+    stage: ClassVar[str] = "materialize"
+    feature_set_hash: str
+    store: str  # sqlite or redis
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True, config=_CONFIG)
 class TrainedModel(Artifact):
     """`path`: folder with weights.safetensors, model.json, training.json and scores.parquet."""
 

@@ -9,28 +9,22 @@ import re
 import tomllib
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 
 from sentinel.errors import ConfigInvalid
+from sentinel.feature_spec import DEFAULT_SPEC, Duration, FeatureSpec, load_spec
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def _parse_duration(value: object) -> object:
-    if isinstance(value, str) and (match := re.fullmatch(r"(\d+)\s*([smhd])", value)):
-        return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
-    if isinstance(value, timedelta):
-        return value
-    raise ValueError('a duration is a whole number with s, m, h or d behind it, such as "7d"')
-
-
-def _write_duration(value: timedelta) -> str:
-    return f"{int(value.total_seconds())}s"
-
-
-Duration = Annotated[timedelta, BeforeValidator(_parse_duration), PlainSerializer(_write_duration)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -60,15 +54,27 @@ class Columns(Section):
     amount: Column
     is_fraud: Column
     merchant_id: Column | None = None
+    entities: dict[str, Column] = {}  # further keys; `device` becomes the contract column device_id
     recorded_at: Column | None = None
     label_available_at: Column | None = None
     numeric: dict[str, Column] = {}
     categorical: dict[str, Column] = {}
 
+    @property
+    def entity_keys(self) -> dict[str, Column]:
+        """The further entities by their contract column."""
+        return {f"{entity}_id": column for entity, column in self.entities.items()}
+
     @model_validator(mode="after")
     def _declared_names_are_free(self) -> Self:
-        for name in [*self.numeric, *self.categorical]:
-            if name in TAKEN or _COMPUTED.fullmatch(name) or (name in self.numeric and name in self.categorical):
+        for name, column in self.entities.items():
+            if f"{name}_id" in TAKEN or name in ("transaction", "further", "customer_merchant"):
+                raise ValueError(f"the further entity {name!r} has a name that is taken; choose another")
+            if column.optional:
+                raise ValueError(f"the further entity {name!r} cannot be optional: features are kept by it")
+        for name in [*self.numeric, *self.categorical, *self.entities]:
+            known = (*TAKEN, *self.entity_keys)
+            if name in known or _COMPUTED.fullmatch(name) or (name in self.numeric and name in self.categorical):
                 raise ValueError(f"the declared column {name!r} has a name that is taken; choose another")
             if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
                 raise ValueError(f"the declared column {name!r} must be lower case letters, digits and _")
@@ -83,14 +89,34 @@ class LabelWords(Section):
     unknown: tuple[str, ...] = ("",)
 
 
+class Clock(Section):
+    """Times written as numbers: how many of `unit` since `origin`."""
+
+    unit: Literal["us", "ms", "s", "m", "h", "d"]
+    origin: AwareDatetime
+
+
 class Source(Section):
-    """How the source writes time, money and labels."""
+    """How the source writes time, money, labels and what is missing. Text alone has separators and signs."""
 
     time_zone: str = "UTC"  # of timestamps that carry none
+    clock: Clock | None = None  # of times that are numbers
     amount_unit: Literal["major", "minor"] = "major"
     minor_digits: Annotated[int, Field(ge=0, le=4)] = 2  # a major unit has 10**minor_digits minor ones
+    decimal_separator: Literal[".", ","] = "."
+    thousands_separator: Literal["", ".", ",", " ", "'"] = ""  # a blank may be a narrow or unbreakable one
+    currency_signs: tuple[Annotated[str, Field(min_length=1)], ...] = ()  # may stand before or behind an amount
     labels: LabelWords = LabelWords()
+    missing_words: tuple[str, ...] = ()  # stand for no value in any column but the label
     max_quarantined_fraction: Fraction = 0.01
+
+    @model_validator(mode="after")
+    def _separators_differ(self) -> Self:
+        if self.decimal_separator == self.thousands_separator:
+            raise ValueError(
+                f"decimal_separator and thousands_separator are both {self.decimal_separator!r}; change one of them"
+            )
+        return self
 
 
 class Simulation(Section):
@@ -129,9 +155,21 @@ class Validation(Section):
     max_null_fraction: Fraction = 0.5  # of a declared input; more is a warning
 
 
-class Features(Section):
-    """Time rules of the aggregates; the features themselves stand in sentinel/features/spec.py."""
+def _read_spec(value: Any, info: ValidationInfo) -> Any:
+    """A file name is taken from the folder of the config."""
+    if not isinstance(value, str):
+        return value
+    try:
+        folder: Path = cast("dict[str, Path]", info.context or {}).get("folder", Path())
+        return load_spec(folder / value)
+    except ConfigInvalid as error:
+        raise ValueError(str(error).removesuffix(".")) from error
 
+
+class Features(Section):
+    """Time rules of the aggregates, and the aggregates: sentinel/features/features.toml, or an own file of that kind."""
+
+    spec: Annotated[FeatureSpec, BeforeValidator(_read_spec)] = Field(default_factory=lambda: load_spec(DEFAULT_SPEC))
     ingestion_lag: Duration = timedelta(seconds=1)
     label_delay: Duration = timedelta(days=7)  # when label_available_at is not mapped
 
@@ -234,7 +272,7 @@ CONTRACT = (
 # Declared columns stand beside the aggregates and ages of features.parquet, and in scores.parquet.
 TAKEN = (*CONTRACT, "split", "probability", "logistic")
 _COMPUTED = re.compile(
-    r"(customer|merchant)_((count|amount_sum|amount_sum_of_squares|amount_max|label_count|fraud_count)_\d+[smhd]"
+    r".+_((count|amount_sum|amount_sum_of_squares|amount_max|distinct_merchants|label_count|fraud_count)_\d+[smhd]"
     r"|(spending|labels)_(age|known_at)_us)"
 )
 
@@ -255,7 +293,7 @@ def load_config(file: Path) -> Config:
         if taken in tree:
             raise ConfigInvalid(f"{_where(file, lines, taken)}: unknown key {taken!r}. Remove it.")
     try:
-        return Config.model_validate({**tree, "file": file, "lines": lines})
+        return Config.model_validate({**tree, "file": file, "lines": lines}, context={"folder": file.parent})
     except ValidationError as error:
         sentences = [_sentence(file, lines, dict(fault)) for fault in error.errors()]
         raise ConfigInvalid("\n".join(sentences)) from error

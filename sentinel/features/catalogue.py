@@ -23,6 +23,7 @@ _DEFINITIONS = {
     "amount_sum": "sum of amounts (minor units)",
     "amount_sum_of_squares": "sum of squared amounts",
     "amount_max": "largest amount (minor units)",
+    "distinct_merchants": "different merchants",
     "label_count": "transactions with a label",
     "fraud_count": "transactions labelled fraud",
 }
@@ -82,10 +83,12 @@ def _null_rates(built: Path) -> dict[str, float]:
 
 
 def _aggregate(wanted: FeatureSet, view: FeatureView, aggregate: Aggregate, rate: float | None) -> FeatureEntry:
-    columns = [view.key, *_times(wanted, view)]
+    columns = [*view.keys, *_times(wanted, view)]
     if aggregate.statistic in _AMOUNT:
         columns.append("amount_minor")
-    window = aggregate.name.rpartition("_")[2]
+    if aggregate.statistic == "distinct_merchants":
+        columns.append("merchant_id")
+    window = span(aggregate.window)
     return FeatureEntry(
         aggregate.name,
         view.name,
@@ -102,7 +105,7 @@ def _age(wanted: FeatureSet, view: FeatureView, rate: float | None) -> FeatureEn
         view.age,
         view.name,
         f"microseconds since the {view.entity}'s last {view.kind} row became knowable",
-        (view.key, *_times(wanted, view)),
+        (*view.keys, *_times(wanted, view)),
         None,
         _knowable(wanted, view),
         rate,

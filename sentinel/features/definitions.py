@@ -32,13 +32,13 @@ def view_name(view: View, feature_set: FeatureSet) -> str:
 
 
 def feast_objects(
-    feature_set: FeatureSet, files: Mapping[str, Path], key_types: Mapping[str, KeyType]
+    feature_set: FeatureSet, folders: Mapping[str, Path], key_types: Mapping[str, KeyType]
 ) -> list[FeastObject]:
-    """Entities, sources, views and the service. `files`: of each view, `key_types`: of each key column."""
-    entities = {view.entity: _entity(view, key_types[view.key]) for view in feature_set.views}
-    sources = {view.name: _source(view, feature_set, files[view.name]) for view in feature_set.views}
+    """Entities, sources, views and the service. `folders`: of each view, `key_types`: of each key column."""
+    entities = {key: _entity(key, key_types[key]) for key in feature_set.keys}
+    sources = {view.name: _source(view, feature_set, folders[view.name]) for view in feature_set.views}
     views = [
-        _feast_view(view, feature_set, entities[view.entity], sources[view.name], key_types[view.key])
+        _feast_view(view, feature_set, [entities[key] for key in view.keys], sources[view.name], key_types)
         for view in feature_set.views
     ]
     service = FeatureService(
@@ -47,29 +47,33 @@ def feast_objects(
     return [*entities.values(), *sources.values(), *views, service]
 
 
-def _entity(view: View, key_type: KeyType) -> Entity:
+def _entity(key: str, key_type: KeyType) -> Entity:
     value_type = ValueType.INT64 if key_type == "int64" else ValueType.STRING
-    return Entity(name=view.entity, join_keys=[view.key], value_type=value_type)
+    return Entity(name=key.removesuffix("_id"), join_keys=[key], value_type=value_type)
 
 
-def _source(view: View, feature_set: FeatureSet, file: Path) -> FileSource:
+def _source(view: View, feature_set: FeatureSet, folder: Path) -> FileSource:
     return FileSource(
         name=view_name(view, feature_set),
-        path=str(file),
+        path=str(folder),
         timestamp_field=KNOWABLE_AT,
         file_format=ParquetFormat(),
     )
 
 
 def _feast_view(
-    view: View, feature_set: FeatureSet, entity: Entity, source: FileSource, key_type: KeyType
+    view: View,
+    feature_set: FeatureSet,
+    entities: list[Entity],
+    source: FileSource,
+    key_types: Mapping[str, KeyType],
 ) -> FeatureView:
-    key = Field(name=view.key, dtype=Int64 if key_type == "int64" else String)
+    keys = [Field(name=key, dtype=Int64 if key_types[key] == "int64" else String) for key in view.keys]
     return FeatureView(
         name=view_name(view, feature_set),
-        entities=[entity],
+        entities=entities,
         ttl=view.ttl,
-        schema=[key, *(Field(name=feature, dtype=Int64) for feature in view.stored)],
+        schema=[*keys, *(Field(name=feature, dtype=Int64) for feature in view.stored)],
         source=source,
         online=True,
         tags={"feature_set_hash": feature_set.hash},

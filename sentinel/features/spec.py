@@ -1,4 +1,4 @@
-"""The one definition of every stored feature.
+"""The one definition of every stored feature: what a FeatureSpec asks of the columns that a data set has.
 
 From it come the build, the Feast entities, views and services, feature_set.json and the feature-set hash.
 An aggregate holds what became knowable in `(t - window, t]`, as of the key's last knowable event. A mean, a rate,
@@ -7,18 +7,16 @@ a ratio is none of this: the model derives it from these integers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from typing import Any, Literal
 
 from sentinel.config import Column, Columns, Features
-from sentinel.errors import DataContractError, RecordInvalid
+from sentinel.errors import ConfigInvalid, DataContractError, RecordInvalid
+from sentinel.feature_spec import Kind, Statistic, ViewSpec
 from sentinel.storage import sha256_json
-
-Kind = Literal["spending", "labels"]
-Statistic = Literal["count", "amount_sum", "amount_sum_of_squares", "amount_max", "label_count", "fraud_count"]
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -27,14 +25,6 @@ MONTH = timedelta(days=30)
 
 _MICROSECOND = timedelta(microseconds=1)
 _SHORT_HASH = 12
-
-# One line adds a window or a statistic: entity, kind, statistics, windows.
-_DEFINITIONS: tuple[tuple[str, Kind, tuple[Statistic, ...], tuple[timedelta, ...]], ...] = (
-    ("customer", "spending", ("count", "amount_sum", "amount_sum_of_squares", "amount_max"), (HOUR, DAY, WEEK, MONTH)),
-    ("customer", "labels", ("label_count", "fraud_count"), (DAY, WEEK, MONTH)),
-    ("merchant", "spending", ("count", "amount_sum"), (DAY, WEEK, MONTH)),
-    ("merchant", "labels", ("label_count", "fraud_count"), (DAY, WEEK, MONTH)),
-)
 
 
 def microseconds(duration: timedelta) -> int:
@@ -52,33 +42,40 @@ def span(length: timedelta) -> str:
 
 @dataclass(frozen=True)
 class Aggregate:
-    """One integer column: `statistic` over the last `window` of one entity's knowable events."""
+    """One integer column: `statistic` over the last `window` of one entity's knowable events.
+
+    `ahead`: how far the window reaches beyond its row's moment; anything but 0 is a leak, for the audit to catch.
+    """
 
     entity: str
     statistic: Statistic
     window: timedelta
+    ahead: timedelta = timedelta(0)
 
     @property
     def name(self) -> str:
-        return f"{self.entity}_{self.statistic}_{span(self.window)}"
+        reach = f"_ahead_{span(self.ahead)}" if self.ahead else ""
+        return f"{self.entity}_{self.statistic}_{span(self.window)}{reach}"
 
 
 @dataclass(frozen=True)
 class FeatureView:
-    """The aggregates of one entity and kind: a row for each moment at which one of them changed."""
+    """The aggregates of one entity and kind: a row for each moment at which one of them changed.
+
+    `keys`: the entity's contract columns. `known_after`: rows are stamped so long after their event, against the
+    rules of time; None, the rules, in every honest spec. `planted`: the name of a leak that the audit planted.
+    """
 
     entity: str
     kind: Kind
+    keys: tuple[str, ...]
     aggregates: tuple[Aggregate, ...]
+    known_after: timedelta | None = None
+    planted: str | None = None
 
     @property
     def name(self) -> str:
-        return f"{self.entity}_{self.kind}"
-
-    @property
-    def key(self) -> str:
-        """The contract column of the entity."""
-        return f"{self.entity}_id"
+        return self.planted or f"{self.entity}_{self.kind}"
 
     @property
     def ttl(self) -> timedelta:
@@ -95,9 +92,15 @@ class FeatureView:
         return f"{self.name}_age_us"
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """The aggregates under their names in this view; a planted view's differ from those of an honest one."""
+        prefix = f"{self.planted}_" if self.planted else ""
+        return tuple(f"{prefix}{aggregate.name}" for aggregate in self.aggregates)
+
+    @property
     def stored(self) -> tuple[str, ...]:
         """The columns of a row beside its key and its timestamp, in order."""
-        return (*(aggregate.name for aggregate in self.aggregates), self.known_at)
+        return (*self.columns, self.known_at)
 
 
 @dataclass(frozen=True)
@@ -121,10 +124,12 @@ class FeatureSet:
                 "views": [
                     {
                         "name": view.name,
-                        "key": view.key,
+                        "keys": view.keys,
                         "ttl_us": microseconds(view.ttl),
+                        "known_after_us": _microseconds_or_none(view.known_after),
                         "aggregates": [
-                            [aggregate.statistic, microseconds(aggregate.window)] for aggregate in view.aggregates
+                            [aggregate.statistic, microseconds(aggregate.window), microseconds(aggregate.ahead)]
+                            for aggregate in view.aggregates
                         ],
                     }
                     for view in self.views
@@ -145,12 +150,12 @@ class FeatureSet:
     @property
     def keys(self) -> tuple[str, ...]:
         """The contract columns of all entities, each once."""
-        return tuple(dict.fromkeys(view.key for view in self.views))
+        return tuple(dict.fromkeys(key for view in self.views for key in view.keys))
 
     @property
     def columns(self) -> tuple[str, ...]:
         """What features.parquet adds to transactions.parquet, in order: aggregates, then ages."""
-        aggregates = (aggregate.name for view in self.views for aggregate in view.aggregates)
+        aggregates = (name for view in self.views for name in view.columns)
         return (*aggregates, *(view.age for view in self.views))
 
     def to_dict(self) -> dict[str, Any]:
@@ -164,13 +169,22 @@ class FeatureSet:
                     "kind": view.kind,
                     "statistic": aggregate.statistic,
                     "window_us": microseconds(aggregate.window),
+                    "ahead_us": microseconds(aggregate.ahead),
                     "view": view.name,
                 }
                 for view in self.views
                 for aggregate in view.aggregates
             ],
             "ages": [
-                {"name": view.age, "view": view.name, "entity": view.entity, "kind": view.kind} for view in self.views
+                {
+                    "name": view.age,
+                    "view": view.name,
+                    "entity": view.entity,
+                    "kind": view.kind,
+                    "keys": list(view.keys),
+                    "known_after_us": _microseconds_or_none(view.known_after),
+                }
+                for view in self.views
             ],
             "numeric": list(self.numeric),
             "categorical": list(self.categorical),
@@ -194,11 +208,18 @@ class FeatureSet:
             FeatureView(
                 age["entity"],
                 age["kind"],
+                tuple(age["keys"]),
                 tuple(
-                    Aggregate(entry["entity"], entry["statistic"], entry["window_us"] * _MICROSECOND)
+                    Aggregate(
+                        entry["entity"],
+                        entry["statistic"],
+                        entry["window_us"] * _MICROSECOND,
+                        entry["ahead_us"] * _MICROSECOND,
+                    )
                     for entry in stored["aggregates"]
                     if entry["view"] == age["view"]
                 ),
+                None if age["known_after_us"] is None else age["known_after_us"] * _MICROSECOND,
             )
             for age in stored["ages"]
         )
@@ -221,15 +242,22 @@ class FeatureSet:
 
 
 def feature_set(columns: Columns, features: Features) -> FeatureSet:
-    """The features of a data set that has these columns, under these time rules."""
+    """The features of a data set that has these columns, under these time rules.
+
+    Raises ConfigInvalid when the spec asks for nothing that these columns could give, or for an unknown entity.
+    """
+    entities = _entities(columns)
+    declared = {*entities, "merchant", "customer_merchant", "further"}
+    if unknown := [entity for entity in features.spec.root if entity not in declared]:
+        raise ConfigInvalid(
+            f"The feature spec has a table for the entity {unknown[0]!r}, which [columns.entities] does not declare. "
+            f"Declare it there, or name one of {', '.join(entities)}."
+        )
+    views = tuple(_views(entities, columns, features))
+    if not views:
+        raise ConfigInvalid(f"The feature spec asks for nothing of the entities {', '.join(entities)}. Add a table.")
     return FeatureSet(
-        views=tuple(
-            FeatureView(
-                entity, kind, tuple(Aggregate(entity, what, length) for what in statistics for length in windows)
-            )
-            for entity, kind, statistics, windows in _DEFINITIONS
-            if entity != "merchant" or columns.merchant_id is not None
-        ),
+        views=views,
         numeric=_named(columns.numeric, "input"),
         categorical=_named(columns.categorical, "input"),
         slices=(*_named(columns.numeric, "slice"), *_named(columns.categorical, "slice")),
@@ -238,6 +266,28 @@ def feature_set(columns: Columns, features: Features) -> FeatureSet:
         has_recorded_at=columns.recorded_at is not None,
         has_label_available_at=columns.label_available_at is not None,
     )
+
+
+def _entities(columns: Columns) -> dict[str, tuple[str, ...]]:
+    """The keys of each entity that the data have."""
+    entities: dict[str, tuple[str, ...]] = {"customer": ("customer_id",)}
+    if columns.merchant_id is not None:
+        entities |= {"merchant": ("merchant_id",), "customer_merchant": ("customer_id", "merchant_id")}
+    return entities | {entity: (f"{entity}_id",) for entity in columns.entities}
+
+
+def _views(entities: dict[str, tuple[str, ...]], columns: Columns, features: Features) -> Iterator[FeatureView]:
+    for entity, keys in entities.items():
+        for kind, asked in features.spec.views(entity, further=entity in columns.entities).items():
+            if aggregates := tuple(_aggregates(entity, asked, "merchant" in entities and "merchant_id" not in keys)):
+                yield FeatureView(entity, kind, keys, aggregates, asked.known_after)
+
+
+def _aggregates(entity: str, asked: ViewSpec, meets_merchants: bool) -> Iterator[Aggregate]:
+    for statistic in asked.statistics:
+        if statistic != "distinct_merchants" or meets_merchants:
+            for window in asked.windows(statistic):
+                yield Aggregate(entity, statistic, window.back, window.ahead)
 
 
 def present_columns(columns: Columns, names: Sequence[str]) -> Columns:
@@ -250,9 +300,8 @@ def present_columns(columns: Columns, names: Sequence[str]) -> Columns:
         for role in ("merchant_id", "recorded_at", "label_available_at")
         if (column := getattr(columns, role)) is not None
     }
-    lacking = {
-        role: column for role, column in (single | columns.numeric | columns.categorical).items() if role not in names
-    }
+    declared = single | columns.entity_keys | columns.numeric | columns.categorical
+    lacking = {role: column for role, column in declared.items() if role not in names}
     if required := [role for role, column in lacking.items() if not column.optional]:
         raise DataContractError(
             f"transactions.parquet lacks the column {', '.join(required)}, which the configuration maps; it has "
@@ -261,6 +310,7 @@ def present_columns(columns: Columns, names: Sequence[str]) -> Columns:
     return columns.model_copy(
         update={
             **{role: None for role in single if role in lacking},
+            "entities": {name: column for name, column in columns.entities.items() if f"{name}_id" not in lacking},
             "numeric": {name: column for name, column in columns.numeric.items() if name not in lacking},
             "categorical": {name: column for name, column in columns.categorical.items() if name not in lacking},
         }
@@ -269,3 +319,7 @@ def present_columns(columns: Columns, names: Sequence[str]) -> Columns:
 
 def _named(declared: dict[str, Column], use: Literal["input", "slice"]) -> tuple[str, ...]:
     return tuple(name for name, column in declared.items() if column.use == use)
+
+
+def _microseconds_or_none(duration: timedelta | None) -> int | None:
+    return None if duration is None else microseconds(duration)

@@ -46,8 +46,8 @@ def open_store(
     return FeatureStore(config=RepoConfig(**settings, repo_path=paths.feature_repo))
 
 
-def view_files(feature_set: FeatureSet, folder: Path) -> dict[str, Path]:
-    return {view.name: folder / f"{view.name}.parquet" for view in feature_set.views}
+def view_folders(feature_set: FeatureSet, folder: Path) -> dict[str, Path]:
+    return {view.name: folder / view.name for view in feature_set.views}
 
 
 def key_types(feature_set: FeatureSet, table: Path) -> dict[str, KeyType]:
@@ -60,7 +60,7 @@ def apply(
     paths: Paths, name: str, feature_set: FeatureSet, views: Path, keys: Mapping[str, KeyType]
 ) -> list[FeastObject]:
     """Register the feature set with its sources in `views`; other versions stay as they are."""
-    objects = feast_objects(feature_set, view_files(feature_set, views), keys)
+    objects = feast_objects(feature_set, view_folders(feature_set, views), keys)
     register(open_store(paths, name), objects)
     record_applied(paths, name, feature_set, views, keys)
     return objects
@@ -84,7 +84,9 @@ def applied_objects(paths: Paths, name: str) -> list[FeastObject]:
             feature_set = FeatureSet.from_dict(record["feature_set"])
         except RecordInvalid:
             continue
-        objects += feast_objects(feature_set, view_files(feature_set, paths.absolute(record["views"])), record["keys"])
+        objects += feast_objects(
+            feature_set, view_folders(feature_set, paths.absolute(record["views"])), record["keys"]
+        )
     return objects
 
 

@@ -1,0 +1,34 @@
+"""Which online store a data set has: Redis where an address is configured, else an SQLite file of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from sentinel.features.online.rows import OnlineRows
+from sentinel.paths import Paths
+
+StoreKind = Literal["sqlite", "redis"]
+REDIS_LINE = "services.redis_url"
+
+
+def store_kind(redis_url: str | None) -> StoreKind:
+    return "redis" if redis_url else "sqlite"
+
+
+def online_file(paths: Paths, name: str) -> Path:
+    return paths.feast(name) / "online.db"
+
+
+def open_online(paths: Paths, name: str, redis_url: str | None, *, where: str = REDIS_LINE) -> OnlineRows:
+    """The store of `name`; `where` names the address to a person (`configs/x.toml:12`). Close it after use.
+
+    Raises ServiceUnavailable when it does not answer.
+    """
+    if redis_url:
+        from sentinel.features.online.redis_rows import RedisRows
+
+        return RedisRows(name, redis_url, where)
+    from sentinel.features.online.sqlite_rows import SqliteRows
+
+    return SqliteRows(online_file(paths, name))

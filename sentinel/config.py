@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
@@ -19,6 +19,8 @@ from pydantic import (
     Field,
     ValidationError,
     ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
     model_validator,
 )
 
@@ -90,10 +92,18 @@ class LabelWords(Section):
 
 
 class Clock(Section):
-    """Times written as numbers: how many of `unit` since `origin`."""
+    """Times written as numbers: how many of `unit`, whole or not, since `origin`."""
 
     unit: Literal["us", "ms", "s", "m", "h", "d"]
     origin: AwareDatetime
+
+    @field_validator("origin", mode="wrap")
+    @classmethod
+    def _is_a_moment(cls, value: Any, read: ValidatorFunctionWrapHandler) -> datetime:
+        try:
+            return read(None if isinstance(value, (int, float)) else value)
+        except ValidationError:
+            raise ValueError('the origin is a moment with its zone, such as "2023-01-01T00:00:00Z"') from None
 
 
 class Source(Section):
@@ -105,7 +115,9 @@ class Source(Section):
     minor_digits: Annotated[int, Field(ge=0, le=4)] = 2  # a major unit has 10**minor_digits minor ones
     decimal_separator: Literal[".", ","] = "."
     thousands_separator: Literal["", ".", ",", " ", "'"] = ""  # a blank may be a narrow or unbreakable one
-    currency_signs: tuple[Annotated[str, Field(min_length=1)], ...] = ()  # may stand before or behind an amount
+    currency_signs: tuple[
+        Annotated[str, Field(pattern=r"^\D*[^\d\s.,'+()-]\D*$")], ...
+    ] = ()  # may stand before or behind an amount
     labels: LabelWords = LabelWords()
     missing_words: tuple[str, ...] = ()  # stand for no value in any column but the label
     max_quarantined_fraction: Fraction = 0.01
@@ -167,7 +179,7 @@ def _read_spec(value: Any, info: ValidationInfo) -> Any:
 
 
 class Features(Section):
-    """Time rules of the aggregates, and the aggregates: sentinel/features/features.toml, or an own file of that kind."""
+    """The aggregates (sentinel/features/features.toml, or an own file of that kind) and their time rules."""
 
     spec: Annotated[FeatureSpec, BeforeValidator(_read_spec)] = Field(default_factory=lambda: load_spec(DEFAULT_SPEC))
     ingestion_lag: Duration = timedelta(seconds=1)
@@ -302,6 +314,8 @@ def load_config(file: Path) -> Config:
 def _sentence(file: Path, lines: dict[str, int], fault: dict[str, Any]) -> str:
     key = ".".join(str(part) for part in fault["loc"])
     place = _where(file, lines, key)
+    if fault["type"] == "missing" and key in lines:
+        return f"{place}: {key} is not decided yet. Write it in place of the question mark, and remove the #."
     if fault["type"] == "missing":
         return f"{place}: {key} is missing. Add it."
     if fault["type"] == "extra_forbidden":
@@ -316,13 +330,16 @@ def _where(file: Path, lines: dict[str, int], key: str) -> str:
 
 
 def _lines(text: str) -> dict[str, int]:
-    """The line of each table and key, by dotted path (one key a line, as the project's configs are written)."""
+    """The line of each table and key, by dotted path (one key a line, as the project's configs are written).
+
+    A key that waits for an answer, `# key = "?"`, has a line too.
+    """
     found: dict[str, int] = {}
     table = ""
     for number, line in enumerate(text.splitlines(), start=1):
         if match := re.match(r"\s*\[\s*([\w.\"-]+)\s*\]", line):
             table = match[1].replace('"', "")
             found[table] = number
-        elif match := re.match(r"\s*([\w.\"-]+)\s*=", line):
+        elif match := re.match(r"\s*([\w.\"-]+)\s*=", line) or re.match(r'\s*#\s*(\w+)\s*=\s*"\?"', line):
             found[".".join(filter(None, (table, match[1].replace('"', ""))))] = number
     return found

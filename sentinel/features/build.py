@@ -73,9 +73,9 @@ def build_views(
 
 
 def versions(source: Any, feature_set: FeatureSet) -> Any:
-    """Every row with `at`, when it became knowable, and, when corrections can come, `replaced_at`: when a later version first did.
+    """Every row with `at`, when it became knowable, and `replaced_at`, when a later version first did (null: never).
 
-    A row becomes knowable the lag after it was recorded, and it is not recorded before it happened.
+    Without corrections there is no `replaced_at`. A row becomes knowable the lag after it was recorded, and it is not recorded before it happened.
     """
     happened, lag = source.event_timestamp, microseconds(feature_set.ingestion_lag)
     if not feature_set.has_recorded_at:

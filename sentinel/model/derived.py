@@ -23,6 +23,7 @@ from sentinel.model.inputs import TRANSACTION, ModelInputs
 MICROSECONDS = 1_000_000
 HOUR = 3600
 DAY = 24 * HOUR
+AGE = "_age_us"
 THURSDAY = 3  # 1970-01-01, counted from Monday
 MINOR_FLOOR = 100.0  # added to a deviation, so that a customer of equal amounts gets no endless z-score
 EVIDENCE = 10.0  # labels that the general fraud rate weighs in a shrunk rate
@@ -82,6 +83,8 @@ class DerivedFeatures(nn.Module):
         self.spending = nn.ModuleList(Spending(view) for view in views if view.kind == "spending")
         self.labels = nn.ModuleList(Labels(view) for view in views if view.kind == "labels")
         self.ages = Columns([inputs.numeric.index(entry["name"]) for entry in feature_set["ages"]])
+        pairs = [entry for entry in feature_set["ages"] if len(entry["keys"]) > 1]
+        self.pair_ages = Columns([inputs.numeric.index(entry["name"]) for entry in pairs])
         self.declared = Columns([inputs.numeric.index(name) for name in feature_set["numeric"]])
         self.time, self.amount = (inputs.numeric.index(name) for name in TRANSACTION)
         self.names = self._names(inputs)
@@ -94,6 +97,8 @@ class DerivedFeatures(nn.Module):
         parts += [view(raw, self.fraud_rate) for view in self.labels]
         if self.ages.at:
             parts.append(_log(self.ages(raw) / MICROSECONDS))
+        if self.pair_ages.at:
+            parts.append(torch.where(self.pair_ages(raw).isnan(), 1.0, 0.0))
         if self.declared.at:
             parts.append(_signed_log(self.declared(raw)))
         return torch.cat([part.float() for part in parts], dim=1)
@@ -103,7 +108,9 @@ class DerivedFeatures(nn.Module):
         for view in (*self.spending, *self.labels):
             assert isinstance(view, Spending | Labels)
             names += view.names
-        names += [f"log_{inputs.numeric[position]}" for position in (*self.ages.at, *self.declared.at)]
+        names += [f"log_{inputs.numeric[position]}" for position in self.ages.at]
+        names += [f"{inputs.numeric[position].removesuffix(AGE)}_first_meeting" for position in self.pair_ages.at]
+        names += [f"log_{inputs.numeric[position]}" for position in self.declared.at]
         return tuple(names)
 
 
@@ -114,37 +121,53 @@ class Spending(nn.Module):
 
     def __init__(self, view: View) -> None:
         super().__init__()
-        windows = view.windows("count", "amount_sum")
-        squared = [window for window in windows if window in view.windows("amount_sum_of_squares")]
-        topped = view.windows("amount_max")
-        self.counts, self.sums = Columns(view.at("count", windows)), Columns(view.at("amount_sum", windows))
+        counted, summed = view.windows("count"), view.windows("amount_sum")
+        meant = view.windows("count", "amount_sum")
+        squared = view.windows("count", "amount_sum", "amount_sum_of_squares")
+        topped, told = view.windows("amount_max"), view.windows("distinct_merchants")
+        compared = view.windows("count", "distinct_merchants")
+        self.counts, self.sums = Columns(view.at("count", counted)), Columns(view.at("amount_sum", summed))
         self.squares = Columns(view.at("amount_sum_of_squares", squared))
         self.tops = Columns(view.at("amount_max", topped))
-        self.squared = Columns([windows.index(window) for window in squared])
-        longest = windows[-1]
-        self.register_buffer(
-            "share", torch.tensor([window / longest for window in windows[:-1]], dtype=torch.float64), persistent=False
-        )
-        plain = ("log_count", "log_sum", "log_mean", "amount_to_mean")
-        self.names = [f"{view.name}_{what}_{_span(window)}" for what in plain for window in windows]
-        self.names += [f"{view.name}_{what}_{_span(w)}" for what in ("pace", "mean_shift") for w in windows[:-1]]
-        self.names += [f"{view.name}_{what}_{_span(w)}" for what in ("log_deviation", "z_score") for w in squared]
-        self.names += [f"{view.name}_{what}_{_span(w)}" for what in ("log_max", "amount_to_max") for w in topped]
+        self.distinct = Columns(view.at("distinct_merchants", told))
+        self.mean_counts = Columns([counted.index(window) for window in meant])
+        self.mean_sums = Columns([summed.index(window) for window in meant])
+        self.squared = Columns([meant.index(window) for window in squared])
+        self.compared_counts = Columns([counted.index(window) for window in compared])
+        self.compared_distinct = Columns([told.index(window) for window in compared])
+        share = [window / counted[-1] for window in counted[:-1]]
+        self.register_buffer("share", torch.tensor(share, dtype=torch.float64), persistent=False)
+        windows = {
+            "log_count": counted, "pace": counted[:-1], "log_sum": summed,
+            "log_mean": meant, "amount_to_mean": meant, "mean_shift": meant[:-1],
+            "log_deviation": squared, "z_score": squared, "log_max": topped, "amount_to_max": topped,
+            "log_distinct_merchants": told, "payments_a_merchant": compared,
+        }  # fmt: skip
+        self.names = [f"{view.name}_{what}_{_span(window)}" for what, found in windows.items() for window in found]
 
     def forward(self, raw: Tensor, amount: Tensor) -> Tensor:
+        """[N, len(names)], in the order of `names`."""
         count, total = self.counts(raw), self.sums(raw)
-        mean = total / torch.where(count >= 1, count, torch.nan)
+        known = self.mean_counts(count)
+        mean = self.mean_sums(total) / torch.where(known >= 1, known, torch.nan)
         log_amount, log_count, log_mean = _log(amount), _log(count), _log(mean)
-        parts = [log_count, _log(total), log_mean, log_amount - log_mean]
-        if len(self.counts.at) > 1:
-            parts += [log_count[:, :-1] - _log(count[:, -1:] * self.share), log_mean[:, :-1] - log_mean[:, -1:]]
+        parts: list[Tensor] = []
+        if self.counts.at:
+            parts += [log_count, log_count[:, :-1] - _log(count[:, -1:] * self.share)]
+        if self.sums.at:
+            parts.append(_log(total))
+        if self.mean_counts.at:
+            parts += [log_mean, log_amount - log_mean, log_mean[:, :-1] - log_mean[:, -1:]]
         if self.squares.at:
-            known, middle = self.squared(count), self.squared(mean)
-            deviation = _deviation(self.squares(raw), known, middle)
+            middle = self.squared(mean)
+            deviation = _deviation(self.squares(raw), self.squared(known), middle)
             parts += [_log(deviation), _signed_log((amount - middle) / (deviation + MINOR_FLOOR))]
         if self.tops.at:
             log_top = _log(self.tops(raw))
             parts += [log_top, log_amount - log_top]
+        if self.distinct.at:
+            log_distinct = _log(self.distinct(raw))
+            parts += [log_distinct, self.compared_counts(log_count) - self.compared_distinct(log_distinct)]
         return torch.cat(parts, dim=1)
 
 
@@ -153,18 +176,26 @@ class Labels(nn.Module):
 
     def __init__(self, view: View) -> None:
         super().__init__()
-        windows = view.windows("label_count", "fraud_count")
-        self.labels, self.frauds = Columns(view.at("label_count", windows)), Columns(view.at("fraud_count", windows))
-        self.names = [
-            f"{view.name}_{what}_{_span(window)}"
-            for what in ("log_label_count", "log_fraud_count", "log_fraud_rate")
-            for window in windows
-        ]
+        labelled, found = view.windows("label_count"), view.windows("fraud_count")
+        rated = view.windows("label_count", "fraud_count")
+        self.labels, self.frauds = Columns(view.at("label_count", labelled)), Columns(view.at("fraud_count", found))
+        self.rated_labels = Columns([labelled.index(window) for window in rated])
+        self.rated_frauds = Columns([found.index(window) for window in rated])
+        windows = {"log_label_count": labelled, "log_fraud_count": found, "log_fraud_rate": rated}
+        self.names = [f"{view.name}_{what}_{_span(window)}" for what, of in windows.items() for window in of]
 
     def forward(self, raw: Tensor, fraud_rate: Tensor) -> Tensor:
+        """[N, len(names)], in the order of `names`."""
         labels, frauds = self.labels(raw), self.frauds(raw)
-        rate = (frauds + EVIDENCE * fraud_rate) / (labels + EVIDENCE)
-        return torch.cat([_log(labels), _log(frauds), _at_least(rate, 1e-9).log()], dim=1)
+        parts: list[Tensor] = []
+        if self.labels.at:
+            parts.append(_log(labels))
+        if self.frauds.at:
+            parts.append(_log(frauds))
+        if self.rated_labels.at:
+            rate = (self.rated_frauds(frauds) + EVIDENCE * fraud_rate) / (self.rated_labels(labels) + EVIDENCE)
+            parts.append(_at_least(rate, 1e-9).log())
+        return torch.cat(parts, dim=1)
 
 
 CALENDAR = ("hour", "hour_sine", "hour_cosine", "weekday_sine", "weekday_cosine", "is_weekend", "is_night")
@@ -202,5 +233,9 @@ def _signed_log(value: Tensor) -> Tensor:
 
 
 def _span(window_us: int) -> str:
-    hours = window_us // (HOUR * MICROSECONDS)
-    return f"{hours // 24}d" if hours % 24 == 0 else f"{hours}h"
+    """`7d`, `36h`, `90m`: the largest unit that divides it."""
+    seconds = window_us // MICROSECONDS
+    unit, size = next(
+        (unit, size) for unit, size in (("d", DAY), ("h", HOUR), ("m", 60), ("s", 1)) if not seconds % size
+    )
+    return f"{seconds // size}{unit}"

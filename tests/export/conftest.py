@@ -34,7 +34,10 @@ AGGREGATES = [
                              ("labels", ("label_count", "fraud_count")))
     for statistic in statistics
 ]  # fmt: skip
-AGES = [{"name": "customer_spending_age_us", "view": "customer_spending", "entity": "customer", "kind": "spending"}]
+AGES = [
+    {"name": "customer_spending_age_us", "view": "customer_spending", "entity": "customer", "kind": "spending",
+     "keys": ["customer_id"]}
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

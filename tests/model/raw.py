@@ -15,24 +15,35 @@ STATISTICS = {
     "spending": ("count", "amount_sum", "amount_sum_of_squares", "amount_max"),
     "labels": ("label_count", "fraud_count"),
 }
+PAIR = ("customer_merchant", "spending")
 
 
 def feature_set(*, categorical: tuple[str, ...] = ("channel",)) -> dict[str, Any]:
+    asked = [
+        *(
+            (entity, kind, name)
+            for entity in ("customer", "merchant")
+            for kind in STATISTICS
+            for name in STATISTICS[kind]
+        ),
+        ("customer", "spending", "distinct_merchants"),
+        (*PAIR, "count"),
+    ]
     aggregates = [
         {
             "name": f"{entity}_{statistic}_{name}", "entity": entity, "kind": kind, "statistic": statistic,
             "window_us": window, "view": f"{entity}_{kind}",
         }
-        for entity in ("customer", "merchant")
-        for kind, statistics in STATISTICS.items()
-        for statistic in statistics
+        for entity, kind, statistic in asked
         for name, window in WINDOWS.items()
     ]  # fmt: skip
     ages = [
-        {"name": f"{entity}_{kind}_age_us", "view": f"{entity}_{kind}", "entity": entity, "kind": kind}
-        for entity in ("customer", "merchant")
-        for kind in STATISTICS
-    ]
+        {
+            "name": f"{entity}_{kind}_age_us", "view": f"{entity}_{kind}", "entity": entity, "kind": kind,
+            "keys": [f"{part}_id" for part in entity.split("_")],
+        }
+        for entity, kind in dict.fromkeys((entity, kind) for entity, kind, _ in asked)
+    ]  # fmt: skip
     return {
         "hash": "h", "aggregates": aggregates, "ages": ages, "numeric": ["distance_km"],
         "categorical": list(categorical), "slices": ["fraud_kind"],
@@ -58,6 +69,14 @@ def features_table(rows: int = 4000, days: int = 90, seed: int = 0, fraud_rate: 
     for entity in ("customer", "merchant"):
         unseen = random.random(rows) < 0.03
         columns |= _aggregates(random, entity, fraud, unseen)
+    first_met = random.random(rows) < 0.6
+    for name, scale in (("1d", 0.2), ("7d", 1)):
+        met = random.poisson(scale, rows) + 1
+        columns[f"customer_distinct_merchants_{name}"] = pa.array(met)
+        columns[f"customer_merchant_count_{name}"] = pa.array(met, mask=first_met)
+    columns["customer_merchant_spending_age_us"] = pa.array(
+        random.integers(1_000_000, 5 * DAY_US, rows), mask=first_met
+    )
     return pa.table(columns)
 
 

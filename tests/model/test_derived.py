@@ -81,7 +81,32 @@ def test_what_is_missing_stays_missing() -> None:
     found = derived(event_timestamp=START_US, amount_minor=100)
     known = {name for name, value in found.items() if not math.isnan(value)}
     assert known == {"log_amount", "hour", "hour_sine", "hour_cosine", "weekday_sine", "weekday_cosine", "is_weekend",
-                     "is_night"}  # fmt: skip
+                     "is_night", "customer_merchant_spending_first_meeting"}  # fmt: skip
+
+
+def test_a_pair_that_has_no_row_meets_for_the_first_time() -> None:
+    name = "customer_merchant_spending_first_meeting"
+    assert derived(amount_minor=100)[name] == 1
+    assert derived(customer_merchant_spending_age_us=5_000_000)[name] == 0
+
+
+def test_payments_are_compared_with_the_merchants_they_went_to() -> None:
+    found = derived(customer_count_7d=9, customer_distinct_merchants_7d=4)
+    assert found["customer_spending_payments_a_merchant_7d"] == pytest.approx(math.log(10 / 5))
+
+
+@pytest.mark.parametrize(
+    "statistics",
+    [{"count"}, {"amount_sum"}, {"amount_max"}, {"amount_sum_of_squares", "count"}, {"distinct_merchants"},
+     {"amount_sum", "count"}, {"label_count"}, {"fraud_count"}],
+)  # fmt: skip
+def test_a_spec_may_ask_for_any_of_the_statistics(statistics: set[str]) -> None:
+    kept = [entry for entry in FEATURES["aggregates"] if entry["statistic"] in statistics]
+    asked = {**FEATURES, "aggregates": kept, "ages": []}
+    inputs = ModelInputs.from_feature_set(asked)
+    derive = DerivedFeatures(inputs, asked)
+    numeric, _ = inputs.encode(features_table(20))
+    assert derive(torch.from_numpy(numeric)).shape == (20, len(derive.names))
 
 
 def test_a_rate_of_no_labels_is_the_general_one() -> None:

@@ -17,7 +17,7 @@ CHANNEL = Vocabulary("channel", ("chip", "online"))
 def test_order_of_numeric_inputs_is_time_amount_aggregates_ages_declared() -> None:
     inputs = ModelInputs.from_feature_set(feature_set(), [CHANNEL])
     assert inputs.numeric[:3] == ("event_timestamp", "amount_minor", "customer_count_1d")
-    assert inputs.numeric[-2:] == ("merchant_labels_age_us", "distance_km")
+    assert inputs.numeric[-2:] == ("customer_merchant_spending_age_us", "distance_km")
     assert inputs.categorical == (CHANNEL,)
 
 

@@ -161,7 +161,7 @@ def _features(folder: Path, graph_file: Path, days: int, rows: int) -> pa.Table:
     pq.write_table(pa.table(columns), folder / "features.parquet")
     view = {"view": "customer_spending", "entity": "customer", "kind": "spending"}
     aggregate = {"name": "customer_count_1d", "statistic": "count", "window_us": 86_400_000_000, **view}
-    stored = {"hash": "f" * 64, "aggregates": [aggregate], "ages": [{"name": "customer_spending_age_us", **view}]}
+    stored = {"hash": "f" * 64, "aggregates": [aggregate], "ages": [{"name": "customer_spending_age_us", "keys": ["customer_id"], **view}]}
     write_json(folder / "feature_set.json", {**stored, "numeric": [], "categorical": [], "slices": []})
     return pa.table(columns)
 

@@ -51,6 +51,10 @@ def contract_columns(columns: Columns) -> list[ContractColumn]:
         _entry("recorded_at", "time", columns.recorded_at, is_key=True),
         _entry("customer_id", "id", columns.customer_id, is_key=True, always=True),
         _entry("merchant_id", "id", columns.merchant_id, is_key=True),
+        *(
+            _entry(f"{entity}_id", "id", column, config_key=f"columns.entities.{entity}", is_key=True)
+            for entity, column in columns.entities.items()
+        ),
         _entry("amount_minor", "amount", columns.amount, config_key="columns.amount", always=True),
         _entry("is_fraud", "label", columns.is_fraud, always=True),
         _entry("label_available_at", "time", columns.label_available_at),

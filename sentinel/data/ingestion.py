@@ -34,6 +34,18 @@ TRANSACTIONS = "transactions.parquet"
 QUARANTINE = "quarantine.parquet"
 BYTES_NEEDED_PER_SOURCE_BYTE = 8  # the staging database, what the sort spills, and the result
 SHARE_OF_READING = 0.75  # of the time, for the progress
+MENDS = {  # what a refusal says of a reason
+    "amount_not_a_number": "Separators and currency signs stand in [source]: decimal_separator, thousands_separator, "
+    "currency_signs; words for a missing value in missing_words.",
+    "amount_ambiguous": "Such an amount could be thousands in the other way of writing; where three decimals are "
+    "right, say so with source.minor_digits = 3.",
+    "amount_not_whole": 'The amounts have decimals: source.amount_unit = "major"?',
+    "unknown_label": "The words of a label stand in [source.labels].",
+    "unparsable_time": "Times that are numbers need a [source.clock] with unit and origin.",
+    "impossible_time": "A time must lie between 1990 and 2100 and, where a label became known, not before its "
+    "transaction: is the time zone, or the unit and origin of [source.clock], right?",
+    "null_key": "Where a key may be missing, it is no key: declare the column in [columns.categorical] instead.",
+}
 
 
 @dataclass(frozen=True)
@@ -171,8 +183,13 @@ def _refusal(faults: Faults, source: Source, rejected: Path, wanted: Sequence[Co
     return (
         f"{faults.total:,} of {faults.rows:,} rows ({faults.total / faults.rows:.2%}) break the contract, and {key} "
         f"({where(key)}) allows {source.max_quarantined_fraction:.2%}: {listed}. Nothing was replaced. "
-        f"Every such row is in {rejected} with its reason and source line: mend the source, or the configuration."
-    )
+        f"Every such row is in {rejected} with its reason and source line: mend the source, or the configuration. "
+        f"{_mends(faults)}"
+    ).rstrip()
+
+
+def _mends(faults: Faults) -> str:
+    return " ".join(MENDS[reason] for reason in faults.by_reason() if reason in MENDS)
 
 
 def _example(fault: str, rejected: Path, wanted: Sequence[ContractColumn]) -> str:

@@ -14,24 +14,26 @@ Everything is exact: amounts are cut from their decimal digits and rounded half 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import pyarrow as pa
 
-from sentinel.config import Source
+from sentinel.config import Clock, Source
 from sentinel.data.contract import ContractColumn
+from sentinel.data.number_text import NO_NUMBER, NUMBER, is_number, looks_grouped, plain_number
 from sentinel.data.source_files import is_text
 
 EARLIEST_US = 631_152_000_000_000  # 1990-01-01
 LATEST_US = 4_102_444_800_000_000  # 2100-01-01, no longer valid
 BLANKS: Final = "chr(32) || chr(9) || chr(10) || chr(13) || chr(160) || chr(65279)"
-NUMBER: Final = r"^([+-]?)([0-9]*)\.?([0-9]*)(?:[eE]([+-]?[0-9]{1,4}))?$"
-NUMBER_BEGINS: Final = r"^[+-]?\.?[0-9]"
 PLAIN_TIME: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?$"
 TIME: Final = (
     r"^([0-9]{4}-[0-9]{1,2}-[0-9]{1,2})(?:[T ]([0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]{1,9})?)?)"
     r" ?(Z|z|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?)?)?$"
 )
+_UNIT_US: Final = {"us": 1, "ms": 10**3, "s": 10**6, "m": 6 * 10**7, "h": 36 * 10**8, "d": 864 * 10**8}
+_GROUP: Final = 3  # digits of a group of thousands
 
 
 @dataclass(frozen=True)
@@ -49,28 +51,27 @@ def read_column(column: ContractColumn, kind: pa.DataType, source: Source) -> Re
     """Read cell_<name> of Arrow type `kind` as `column`."""
     name = column.name
     match column.kind:
-        case "id":
-            reading = Reading(as_text(f"cell_{name}", kind), f"text_{name}")
-        case "category":
-            reading = Reading(as_text(f"cell_{name}", kind), f"text_{name}")
+        case "id" | "category":
+            reading = Reading(as_text(f"cell_{name}", kind, source.missing_words), f"text_{name}")
         case "time":
-            reading = _time(name, kind, source.time_zone)
+            reading = _time(name, kind, source)
         case "amount":
             reading = _amount(name, kind, source)
         case "label":
             reading = _label(name, kind, source)
         case "number":
-            reading = _number(name, kind)
+            reading = _number(name, kind, source)
     if not column.is_key:
         return reading
     missing = (f"value_{name} IS NULL", "null_key")  # after the faults of what is there
     return replace(reading, faults=(*reading.faults, missing))
 
 
-def as_text(cell: str, kind: pa.DataType) -> str:
+def as_text(cell: str, kind: pa.DataType, missing: tuple[str, ...] = ()) -> str:
     """Text without outer blanks; nothing is NULL; a whole float has no decimals (596.0 is an id that met a null)."""
     if is_text(kind):
-        return f"nullif(trim({cell}, {BLANKS}), '')"
+        text = f"nullif(trim({cell}, {BLANKS}), '')"
+        return f"CASE WHEN NOT {_one_of(f'lower({text})', missing)} THEN {text} END" if missing else text
     if pa.types.is_floating(kind):
         return (
             f"CASE WHEN isnan({cell}) THEN NULL "
@@ -80,14 +81,32 @@ def as_text(cell: str, kind: pa.DataType) -> str:
     return f"CAST({cell} AS VARCHAR)"
 
 
-def _time(name: str, kind: pa.DataType, zone: str) -> Reading:
-    cell, text, parts, draft, value = (f"{layer}_{name}" for layer in ("cell", "text", "parts", "draft", "value"))
+def _time(name: str, kind: pa.DataType, source: Source) -> Reading:
+    """A moment as the source writes it; with a clock, a number counts from the clock's origin."""
+    cell, text, draft, value = (f"{layer}_{name}" for layer in ("cell", "text", "draft", "value"))
     bounded = f"CASE WHEN {draft} >= {EARLIEST_US} AND {draft} < {LATEST_US} THEN {draft} END"
     impossible = (f"{text} IS NOT NULL AND {value} IS NULL", "impossible_time")
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         aware = pa.types.is_timestamp(kind) and kind.tz is not None
-        moment = f"epoch_us({cell})" if aware else _zoned(f"TRY_CAST({cell} AS TIMESTAMP)", zone)
+        moment = f"epoch_us({cell})" if aware else _zoned(f"TRY_CAST({cell} AS TIMESTAMP)", source.time_zone)
         return Reading(f"CASE WHEN {cell} IS NOT NULL THEN '' END", bounded, draft=moment, faults=(impossible,))
+    if source.clock and is_numeric(kind):
+        shown = as_text(cell, kind, source.missing_words)
+        return Reading(shown, bounded, draft=_counted(cell, source.clock), faults=(impossible,))
+    written = _written_time(name, source.time_zone)
+    reading = replace(written, text=as_text(cell, kind, source.missing_words), value=bounded)
+    unparsable = (f"parts_{name}.day = ''", "unparsable_time")
+    if source.clock:
+        number = f"({is_number(text)})"
+        unparsable = (f"NOT {number} AND {unparsable[0]}", unparsable[1])
+        counted = f"CASE WHEN {number} THEN {_counted(text, source.clock)} ELSE {written.draft} END"
+        reading = replace(reading, text=_plain_or_same(reading.text, source), draft=counted)
+    return replace(reading, faults=(unparsable, impossible))
+
+
+def _written_time(name: str, zone: str) -> Reading:
+    """The microseconds of a time in text."""
+    text, parts = f"text_{name}", f"parts_{name}"
     written = f"TRY_CAST({parts}.day || ' ' || replace({parts}.clock, ',', '.') AS TIMESTAMP)"
     local = f"(CASE WHEN {parts}.clock = '' THEN TRY_CAST({parts}.day AS TIMESTAMP) ELSE {written} END)"
     moment = (
@@ -96,13 +115,19 @@ def _time(name: str, kind: pa.DataType, zone: str) -> Reading:
         f"ELSE epoch_us({local}) - {_offset_us(f'{parts}.zone')} END"
     )
     split = f"regexp_extract({text}, '{TIME}', ['day', 'clock', 'zone'])"
-    return Reading(
-        as_text(cell, kind),
-        bounded,
-        f"CASE WHEN NOT regexp_matches({text}, '{PLAIN_TIME}') THEN {split} END",
-        moment,
-        ((f"{parts}.day = ''", "unparsable_time"), impossible),
-    )
+    return Reading(text, "NULL", f"CASE WHEN NOT regexp_matches({text}, '{PLAIN_TIME}') THEN {split} END", moment)
+
+
+def _plain_or_same(text: str, source: Source) -> str:
+    plain = plain_number(text, source)
+    return f"CASE WHEN starts_with({plain}, '{NO_NUMBER}') THEN {text} ELSE {plain} END"
+
+
+def _counted(number: str, clock: Clock) -> str:
+    """Microseconds since 1970 of a count, exact to eleven decimals of the unit; NULL for what no clock shows."""
+    origin = (clock.origin - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    units = f"TRY_CAST({number} AS DECIMAL(27, 11)) * CAST({_UNIT_US[clock.unit]} AS DECIMAL(11, 0))"
+    return f"TRY_CAST(CAST({units} AS HUGEINT) + {origin} AS BIGINT)"
 
 
 def _zoned(local: str, zone: str) -> str:
@@ -126,7 +151,7 @@ def _amount(name: str, kind: pa.DataType, source: Source) -> Reading:
     cell, text, value = (f"{layer}_{name}" for layer in ("cell", "text", "value"))
     is_minor = source.amount_unit == "minor"
     shift = 0 if is_minor else source.minor_digits
-    number = f"({_is_number(text)})"
+    number = f"({is_number(text)})"
     faults = [(f"{value} IS NULL AND ({text} IS NULL OR NOT {number})", "amount_not_a_number")]
     if is_minor:  # what is in range, and still has no value, is a fraction
         faults.append((f"{value} IS NULL AND abs(TRY_CAST({text} AS DOUBLE)) < 9.2e18", "amount_not_whole"))
@@ -146,7 +171,19 @@ def _amount(name: str, kind: pa.DataType, source: Source) -> Reading:
             f"CASE WHEN {is_whole} THEN NULL ELSE {units.parts} END",
             units.draft,
         )
-    return replace(units, text=as_text(cell, kind), faults=tuple(faults))
+    reading = replace(units, text=as_text(cell, kind, source.missing_words), faults=tuple(faults))
+    return _of_separated_text(reading, text, source, shift) if is_text(kind) else reading
+
+
+def _of_separated_text(reading: Reading, text: str, source: Source, shift: int) -> Reading:
+    """The reading of an amount in the source's separators; decimals that could be a group of thousands are a fault."""
+    grouped = looks_grouped(text, source) if shift < _GROUP else "FALSE"
+    return replace(
+        reading,
+        text=plain_number(reading.text, source),
+        value=f"CASE WHEN NOT {grouped} THEN {reading.value} END",
+        faults=((grouped, "amount_ambiguous"), *reading.faults),
+    )
 
 
 def _from_digits(name: str, shift: int, exact: bool) -> Reading:
@@ -169,13 +206,9 @@ def _from_digits(name: str, shift: int, exact: bool) -> Reading:
     return Reading(
         text,
         f"TRY_CAST(CASE WHEN {parts}.sign = '-' THEN -1 ELSE 1 END * {rounded} AS BIGINT)",
-        f"CASE WHEN {_is_number(text)} THEN {split} END",
+        f"CASE WHEN {is_number(text)} THEN {split} END",
         f"CASE WHEN {parts} IS NOT NULL THEN {{'number': TRY_CAST({kept} AS HUGEINT), 'cut': {cut}}} END",
     )
-
-
-def _is_number(text: str) -> str:
-    return f"regexp_matches({text}, '{NUMBER}') AND regexp_matches({text}, '{NUMBER_BEGINS}')"
 
 
 def _label(name: str, kind: pa.DataType, source: Source) -> Reading:
@@ -196,20 +229,26 @@ def _one_of(text: str, known: tuple[str, ...]) -> str:
     return f"{text} IN ({listed})" if known else "FALSE"
 
 
-def _number(name: str, kind: pa.DataType) -> Reading:
+def _number(name: str, kind: pa.DataType, source: Source) -> Reading:
     cell, text, draft, value = (f"{layer}_{name}" for layer in ("cell", "text", "draft", "value"))
     number = f"CAST({cell} AS DOUBLE)"
+    shown = as_text(cell, kind, source.missing_words)
     if pa.types.is_boolean(kind):
         number = f"CAST(CAST({cell} AS INTEGER) AS DOUBLE)"
-    elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
-        number = f"CASE WHEN {_is_number(text)} THEN TRY_CAST({text} AS DOUBLE) END"
-    given = f"{text} IS NOT NULL AND lower({text}) <> 'nan'"
+    elif not is_numeric(kind):
+        shown = plain_number(shown, source)
+        number = f"CASE WHEN {is_number(text)} THEN TRY_CAST({text} AS DOUBLE) END"
+    given = f"{text} IS NOT NULL AND lower(ltrim({text}, '{NO_NUMBER}')) <> 'nan'"
     return Reading(
-        as_text(cell, kind),
+        shown,
         f"CASE WHEN isfinite({draft}) THEN {draft} END",
         draft=number,
         faults=((f"{given} AND {value} IS NULL", "number_not_a_number"),),
     )
+
+
+def is_numeric(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
 
 
 def quoted(text: str) -> str:

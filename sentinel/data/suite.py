@@ -65,6 +65,7 @@ def _types(columns: Columns) -> dict[str, list[str]]:
         "recorded_at": TIME if columns.recorded_at else None,
         "customer_id": ID,
         "merchant_id": ID if columns.merchant_id else None,
+        **dict.fromkeys(columns.entity_keys, ID),
         "amount_minor": ["int64"],
         "is_fraud": ["bool"],
         "label_available_at": TIME if columns.label_available_at else None,
@@ -117,7 +118,7 @@ def _keys(columns: Columns) -> Iterator[Expectation]:
                 "{rows} rows ({share}) share their transaction_id with another row",
             ),
         )
-    entities = ["customer_id", *(["merchant_id"] if columns.merchant_id else [])]
+    entities = ["customer_id", *(["merchant_id"] if columns.merchant_id else []), *columns.entity_keys]
     times = ["event_timestamp", *(["recorded_at"] if columns.recorded_at else [])]
     for name in ("transaction_id", *entities, *times, "amount_minor"):
         yield gxe.ExpectColumnValuesToNotBeNull(

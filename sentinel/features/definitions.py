@@ -16,7 +16,7 @@ from feast.types import Int64, String
 from feast.value_type import ValueType
 
 from sentinel.features.build import KNOWABLE_AT
-from sentinel.features.spec import FeatureSet
+from sentinel.features.spec import FeatureSet, view_name
 from sentinel.features.spec import FeatureView as View
 
 KeyType = Literal["int64", "string"]
@@ -25,10 +25,6 @@ FeastObject = Entity | FeatureView | FeatureService | FileSource
 
 def service_name(feature_set: FeatureSet) -> str:
     return f"transaction_{feature_set.short_hash}"
-
-
-def view_name(view: View, feature_set: FeatureSet) -> str:
-    return f"{view.name}_{feature_set.short_hash}"
 
 
 def feast_objects(

@@ -290,6 +290,11 @@ def _aggregates(entity: str, asked: ViewSpec, meets_merchants: bool) -> Iterator
                 yield Aggregate(entity, statistic, window.back, window.ahead)
 
 
+def view_name(view: FeatureView, feature_set: FeatureSet) -> str:
+    """Of the view in Feast and in the online store."""
+    return f"{view.name}_{feature_set.short_hash}"
+
+
 def present_columns(columns: Columns, names: Sequence[str]) -> Columns:
     """`columns` without the optional ones that a table with these `names` lacks.
 

@@ -111,6 +111,7 @@ class Source(Section):
 
     time_zone: str = "UTC"  # of timestamps that carry none
     clock: Clock | None = None  # of times that are numbers
+    time_format: str | None = None  # of times as text, beside ISO 8601: "%d.%m.%Y %H:%M:%S"; it reads no zones
     amount_unit: Literal["major", "minor"] = "major"
     minor_digits: Annotated[int, Field(ge=0, le=4)] = 2  # a major unit has 10**minor_digits minor ones
     decimal_separator: Literal[".", ","] = "."

@@ -41,7 +41,8 @@ MENDS = {  # what a refusal says of a reason
     "right, say so with source.minor_digits = 3.",
     "amount_not_whole": 'The amounts have decimals: source.amount_unit = "major"?',
     "unknown_label": "The words of a label stand in [source.labels].",
-    "unparsable_time": "Times that are numbers need a [source.clock] with unit and origin.",
+    "unparsable_time": "Times that are numbers need a [source.clock] with unit and origin, and times that are not "
+    "written as 2025-12-31 23:59:59 need source.time_format.",
     "impossible_time": "A time must lie between 1990 and 2100 and, where a label became known, not before its "
     "transaction: is the time zone, or the unit and origin of [source.clock], right?",
     "null_key": "Where a key may be missing, it is no key: declare the column in [columns.categorical] instead.",
@@ -105,6 +106,7 @@ def ingest(
         work.mkdir()
         with _full_disk_of_duckdb(out), Staging(work, wanted, source) as staging:
             _require_zone(staging, source, where)
+            _require_time_format(staging, source, where)
             faults = _stage(staging, files, wanted, progress)
             if faults.total / faults.rows > source.max_quarantined_fraction:
                 with complete_file(rejected) as temporary:
@@ -243,6 +245,15 @@ def _require_zone(staging: Staging, source: Source, where: Where) -> None:
         key = "source.time_zone"
         raise ConfigInvalid(
             f'{where(key)}: {key} = "{source.time_zone}" is no time zone. Write one as "UTC" or "Europe/Berlin".'
+        )
+
+
+def _require_time_format(staging: Staging, source: Source, where: Where) -> None:
+    if source.time_format is not None and not staging.knows_time_format(source.time_format):
+        key = "source.time_format"
+        raise ConfigInvalid(
+            f'{where(key)}: {key} = "{source.time_format}" does not write a day with its year, or writes a zone. '
+            'Write a format as "%d.%m.%Y %H:%M:%S".'
         )
 
 

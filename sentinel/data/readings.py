@@ -82,7 +82,10 @@ def as_text(cell: str, kind: pa.DataType, missing: tuple[str, ...] = ()) -> str:
 
 
 def _time(name: str, kind: pa.DataType, source: Source) -> Reading:
-    """A moment as the source writes it; with a clock, a number counts from the clock's origin."""
+    """A moment as the source writes it; with a clock, a number counts from the clock's origin.
+
+    What a format or a clock cannot read is read as ISO 8601: no text means two moments.
+    """
     cell, text, draft, value = (f"{layer}_{name}" for layer in ("cell", "text", "draft", "value"))
     bounded = f"CASE WHEN {draft} >= {EARLIEST_US} AND {draft} < {LATEST_US} THEN {draft} END"
     impossible = (f"{text} IS NOT NULL AND {value} IS NULL", "impossible_time")
@@ -96,10 +99,15 @@ def _time(name: str, kind: pa.DataType, source: Source) -> Reading:
     written = _written_time(name, source.time_zone)
     reading = replace(written, text=as_text(cell, kind, source.missing_words), value=bounded)
     unparsable = (f"parts_{name}.day = ''", "unparsable_time")
+    if source.time_format and is_text(kind):
+        formatted = f"try_strptime({text}, {quoted(source.time_format)})"
+        unparsable = (f"{formatted} IS NULL AND {unparsable[0]}", unparsable[1])
+        moment = _zoned(formatted, source.time_zone)
+        reading = replace(reading, draft=f"CASE WHEN {formatted} IS NOT NULL THEN {moment} ELSE {reading.draft} END")
     if source.clock:
         number = f"({is_number(text)})"
         unparsable = (f"NOT {number} AND {unparsable[0]}", unparsable[1])
-        counted = f"CASE WHEN {number} THEN {_counted(text, source.clock)} ELSE {written.draft} END"
+        counted = f"CASE WHEN {number} THEN {_counted(text, source.clock)} ELSE {reading.draft} END"
         reading = replace(reading, text=_plain_or_same(reading.text, source), draft=counted)
     return replace(reading, faults=(unparsable, impossible))
 

@@ -11,6 +11,7 @@ ids as text and times as microseconds. Declared columns may have any name, so ev
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import cast
 
@@ -64,6 +65,14 @@ class Staging:
 
     def knows_zone(self, zone: str) -> bool:
         return self._count("SELECT count(*) FROM pg_timezone_names() WHERE name = ?", zone) > 0
+
+    def knows_time_format(self, form: str) -> bool:
+        """Whether it is a format of a whole day at least, without a zone."""
+        try:
+            shown = self.connection.execute("SELECT strptime(strftime(TIMESTAMP '2021-12-31', ?), ?)", [form, form])
+            return shown.fetchall() == [(datetime(2021, 12, 31),)]
+        except duckdb.Error:
+            return False
 
     def add(self, number: int, file: SourceFile, table: pa.Table) -> None:
         """Read a table of `file` (the source's file `number`) into `staged`."""

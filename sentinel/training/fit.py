@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
@@ -49,6 +50,17 @@ LogMetric = Callable[[str, float, int], None]
 
 def keep_no_metric(name: str, value: float, step: int) -> None:
     """For callers without an experiment tracker."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What the training rows alone decide, before the first step: vocabularies, fraud rate, bins, the baseline."""
+
+    inputs: ModelInputs
+    derive: DerivedFeatures
+    rows: Rows
+    net: FraudNet  # untrained
+    baseline: LogisticBaseline
 
 
 @dataclass(frozen=True)
@@ -104,19 +116,15 @@ def _fit(
     progress: Progress,
     log_metric: LogMetric,
 ) -> Fitted:
-    progress(0, 100, "reading the training rows")
-    inputs = source.inputs()
-    training, derive = _training_rows(source, inputs)
-    progress(10, 100, "choosing the bins, fitting the logistic baseline")
-    net = make_network(training, derive, inputs, source.feature_set, settings)
-    baseline = LogisticBaseline(training, inputs, settings.genuine_per_fraud, settings.seed)
+    progress(0, 100, "reading the training rows, choosing the bins, fitting the logistic baseline")
+    prepared = prepare(source, settings)
+    net = prepared.net
     progress(20, 100, "reading the held-out rows")
-    tables = {name: source.read(name, inputs) for name in SCORED}
-    held = {name: make_rows(part, inputs, derive) for name, part in tables.items()}
+    tables, held = hold_out(source, prepared)
     judged = held["validation"].to(hardware.device)
     history = train(
         net.to(hardware.device),
-        training.to(hardware.device),
+        prepared.rows.to(hardware.device),
         settings,
         hardware,
         lambda candidate: pr_auc(judged.is_fraud(), logits(candidate, judged)),
@@ -126,14 +134,29 @@ def _fit(
     )
     net.cpu()
     raw = {name: logits(net, rows) for name, rows in held.items()}
-    threshold = calibrate(net, raw["calibration"], held["calibration"], settings.false_positive_rate)
+    threshold = calibrate(net, raw, held, settings.false_positive_rate)
     scored = {
-        name: Scored(tables[name], rows.is_fraud(), probabilities(net, raw[name]), baseline.probability(rows))
+        name: Scored(tables[name], rows.is_fraud(), probabilities(net, raw[name]), prepared.baseline.probability(rows))
         for name, rows in held.items()
     }
     progress(90, 100, "shuffling the inputs for their importance")
     importance = permutation_importance(net, tables["validation"], settings.seed)
     return Fitted(net, history, threshold, scored, importance)
+
+
+def prepare(source: Source, settings: Training) -> Prepared:
+    """Everything that is fitted on the training part; the leak audit calls it too."""
+    inputs = source.inputs()
+    rows, derive = _training_rows(source, inputs)
+    net = make_network(rows, derive, inputs, source.feature_set, settings)
+    baseline = LogisticBaseline(rows, inputs, settings.genuine_per_fraud, settings.seed)
+    return Prepared(inputs, derive, rows, net, baseline)
+
+
+def hold_out(source: Source, prepared: Prepared) -> tuple[dict[str, pa.Table], dict[str, Rows]]:
+    """The parts that no weight is fitted on: their tables, and their derived rows."""
+    tables = {name: source.read(name, prepared.inputs) for name in SCORED}
+    return tables, {name: make_rows(part, prepared.inputs, prepared.derive) for name, part in tables.items()}
 
 
 def _training_rows(source: Source, inputs: ModelInputs) -> tuple[Rows, DerivedFeatures]:
@@ -162,12 +185,18 @@ def probabilities(net: FraudNet, raw: NDArray[np.float64]) -> NDArray[np.float64
         return net.probability(torch.from_numpy(raw)).numpy().astype(np.float64)
 
 
-def calibrate(net: FraudNet, raw: NDArray[np.float64], rows: Rows, false_positive_rate: float) -> float:
-    """Fit the network's scale and shift; the threshold that keeps the budget of false alarms on these rows."""
-    scale, shift = fit_platt(raw, rows.is_fraud())
+def calibrate(
+    net: FraudNet, raw: Mapping[str, NDArray[np.float64]], held: Mapping[str, Rows], false_positive_rate: float
+) -> float:
+    """Fit the network's scale and shift on the calibration part, from the uncalibrated logits `raw` of each part.
+
+    Returns the threshold that keeps the budget of false alarms there.
+    """
+    logit, is_fraud = raw["calibration"], held["calibration"].is_fraud()
+    scale, shift = fit_platt(logit, is_fraud)
     net.scale.fill_(scale)
     net.shift.fill_(shift)
-    return threshold_at_fpr(rows.is_fraud(), probabilities(net, raw), false_positive_rate)
+    return threshold_at_fpr(is_fraud, probabilities(net, logit), false_positive_rate)
 
 
 def _log_epoch(epoch: Epoch, log_metric: LogMetric) -> None:

@@ -1,0 +1,177 @@
+"""Whether anything that training fits knew the future: fitted twice by the real functions, with another future.
+
+Rows after the training part must not move vocabularies, fraud rate, bins, scaling and the baseline; rows after the
+calibration part must not move calibration and threshold. The audit proves that it would see it: the same functions
+are given parts that reach to the end of the table, and then everything must move.
+"""
+
+# pyarrow, torch and scikit-learn carry few types:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeStubs=false
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+
+from sentinel.artifacts import FeatureTable, Splits
+from sentinel.config import Training
+from sentinel.errors import LeakageFound
+from sentinel.training.fit import Prepared, calibrate, hold_out, prepare
+from sentinel.training.hardware import deterministic
+from sentinel.training.later_rows import sample_around, with_another_future
+from sentinel.training.rows import logits
+from sentinel.training.source import Source, open_source
+
+ROWS, FRAUDS = 1_500, 20  # of the sampled train and calibration rows each, at least
+THE_END = "9000-01-01T00:00:00+00:00"
+
+Values = Mapping[str, NDArray[Any]]  # what was fitted, by what a person calls it
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Something fitted whose value depends on what came after `cutoff`; its first differing element."""
+
+    name: str
+    cutoff: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class PlantedFit:
+    name: str
+    caught: bool
+
+
+@dataclass(frozen=True)
+class FitsReport:
+    rows: int
+    checked: tuple[str, ...]
+    moved: tuple[Moved, ...]
+    planted: tuple[PlantedFit, ...]
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def require_in_time(self) -> None:
+        """Raise LeakageFound for what knew the future, or when the audit could not have seen it."""
+        if self.moved:
+            first = self.moved[0]
+            raise LeakageFound(
+                f"What training fits knew the future: {', '.join(moved.name for moved in self.moved)} changed with the "
+                f"rows after {first.cutoff[:19]} UTC ({first.name}: {first.before} became {first.after}). Fit it on "
+                "its own part alone (sentinel/training/fit.py)."
+            )
+        if blind := [planted.name for planted in self.planted if not planted.caught]:
+            raise LeakageFound(
+                f"The audit of what training fits is blind: {', '.join(blind)} did not move even when fitted on all "
+                f"rows, so that nothing is proven by the {self.rows:,} rows it looked at. Bring more rows, or "
+                "have sentinel/training/fits_audit.py mended."
+            )
+
+
+def audit_fits(table: FeatureTable, splits: Splits, settings: Training, *, home: Path, seed: int) -> FitsReport:
+    """Fit on a sample of the table and on its copies with another future, and compare byte by byte."""
+    begun = time.perf_counter()
+    source = open_source(table, splits, home)
+    sample = sample_around(source.table, source.splits, ROWS, FRAUDS)
+    with TemporaryDirectory(dir=home, prefix="fits-") as scratch:
+        original = _stored(source, sample, Path(scratch) / "original.parquet")
+
+        def another_future(part: str) -> Source:
+            end = datetime.fromisoformat(source.splits[part]["end"])
+            return _stored(source, with_another_future(sample, end, seed), Path(scratch) / f"{part}.parquet")
+
+        prepared = _prepare(original, settings)
+        fits: tuple[tuple[str, Callable[[Source], Values]], ...] = (
+            ("train", lambda source: _values(_prepare(source, settings))),
+            ("calibration", lambda source: _calibrated(source, prepared, settings)),
+        )
+        checked: list[str] = []
+        moved: list[Moved] = []
+        planted: list[PlantedFit] = []
+        for part, fitted in fits:
+            changed, end = another_future(part), source.splits[part]["end"]
+            honest = fitted(original)
+            checked += honest
+            moved += _moved(honest, fitted(changed), end)
+            found = _moved(fitted(_to_the_end(original)), fitted(_to_the_end(changed)), end)
+            caught = {each.name for each in found}
+            planted += [PlantedFit(f"{name} fitted on all rows", name in caught) for name in honest]
+    return FitsReport(sample.num_rows, tuple(checked), tuple(moved), tuple(planted), time.perf_counter() - begun)
+
+
+def _stored(source: Source, rows: pa.Table, file: Path) -> Source:
+    pq.write_table(rows, file)
+    return replace(source, table=file)
+
+
+def _to_the_end(source: Source) -> Source:
+    """The planted fault: parts that training fits on reach to the end of the table."""
+    fitted_on = {name: {**source.splits[name], "end": THE_END} for name in ("train", "calibration")}
+    return replace(source, splits={**source.splits, **fitted_on})
+
+
+def _prepare(source: Source, settings: Training) -> Prepared:
+    with deterministic(settings.seed):
+        return prepare(source, settings)
+
+
+def _values(prepared: Prepared) -> Values:
+    """What the training part decided."""
+    encoding, baseline, rows = prepared.net.encoding, prepared.baseline, prepared.rows
+    bins = (encoding.feature, encoding.left, encoding.slope, encoding.missing)
+    words = {
+        f"the vocabulary of {known.name}": np.array(known.values, np.str_) for known in prepared.inputs.categorical
+    }
+    return words | {
+        "the training rows": np.concatenate([rows.derived.numpy(), rows.labels.numpy()[:, None]], axis=1),
+        "the general fraud rate": prepared.net.derived.fraud_rate.numpy(),
+        "the bins": np.concatenate([part.numpy().astype(np.float64) for part in bins]),
+        "the scaling": torch.cat([baseline.mean, baseline.spread]).numpy(),
+        "the logistic baseline": np.append(
+            np.append(baseline.model.coef_, baseline.model.intercept_), baseline.correction
+        ),
+    }
+
+
+def _calibrated(source: Source, prepared: Prepared, settings: Training) -> Values:
+    """What the calibration part decided, for an untrained network: as good as any to see what it is fitted on."""
+    _, held = hold_out(source, prepared)
+    raw = {name: logits(prepared.net, rows) for name, rows in held.items()}
+    threshold = calibrate(prepared.net, raw, held, settings.false_positive_rate)
+    return {
+        "the calibration": np.array([float(prepared.net.scale), float(prepared.net.shift)]),
+        "the threshold": np.array(threshold),
+    }
+
+
+def _moved(before: Values, after: Values, cutoff: str) -> list[Moved]:
+    return [
+        Moved(name, cutoff, *_first_difference(values, after[name]))
+        for name, values in before.items()
+        if (values.shape, values.dtype, values.tobytes())
+        != (after[name].shape, after[name].dtype, after[name].tobytes())
+    ]
+
+
+def _first_difference(before: NDArray[Any], after: NDArray[Any]) -> tuple[str, str]:
+    """Of two arrays, in words: the first element that differs, or the sizes."""
+    if before.shape != after.shape:
+        return f"{len(before):,} entries", f"{len(after):,}"
+    at = next(i for i, (a, b) in enumerate(zip(before.flat, after.flat, strict=True)) if a.tobytes() != b.tobytes())
+    return str(before.flat[at]), str(after.flat[at])

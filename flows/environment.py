@@ -62,6 +62,11 @@ def tracking_uri(config: Config, paths: Paths) -> str:
     return named or f"sqlite:///{paths.mlflow_database}"
 
 
+def redis_url(config: Config) -> str | None:
+    """The online store's Redis: the usual variable, else the config's; None: the embedded SQLite."""
+    return os.environ.get("REDIS_URL") or config.services.redis_url
+
+
 def prefect_api_url(config: Config) -> str | None:
     """Prefect's server: the usual variable, else the config's; None: an embedded one is started."""
     return os.environ.get("PREFECT_API_URL") or config.services.prefect_api_url

@@ -16,7 +16,7 @@ from prefect.states import Completed
 from pydantic import Field
 
 import tasks
-from flows.environment import require_mlflow, tracking_uri
+from flows.environment import redis_url, require_mlflow, tracking_uri
 from flows.exclusive import one_run_at_a_time
 from flows.logs import logged_run
 from flows.result import RunResult, read_result
@@ -85,6 +85,7 @@ def open_run(config: str, data_version: str | None) -> Run:
         lock=lock,
         lock_sha256=sha256_file(lock),
         code=read_code(paths.root),
+        redis_url=redis_url(checked),
         data_version=data_version,
     )
 

@@ -3,6 +3,7 @@
 from tasks.export import export
 from tasks.features import features, point_feast_at
 from tasks.gate import features_of_champion, find_opponent, gate
+from tasks.materialize import materialize, online_state
 from tasks.package import package
 from tasks.promote import promote, standing_decision
 from tasks.pull import pull
@@ -13,6 +14,7 @@ from tasks.train import train
 from tasks.validate import validate
 
 __all__ = [
-    "choose", "export", "features", "features_of_champion", "find_opponent", "gate", "package", "point_feast_at",
-    "promote", "pull", "quantize", "register", "split", "standing_decision", "train", "validate",
+    "choose", "export", "features", "features_of_champion", "find_opponent", "gate", "materialize", "online_state",
+    "package", "point_feast_at", "promote", "pull", "quantize", "register", "split", "standing_decision", "train",
+    "validate",
 ]  # fmt: skip

@@ -50,6 +50,7 @@ class Run:
     lock: Path  # the lock file of what is installed
     lock_sha256: str
     code: Code
+    redis_url: str | None = None  # of the online store; None: the embedded one
     data_version: str | None = None  # a git revision whose pointer is used; None: the work tree's
     stages: list[StageRecord] = field(default_factory=list[StageRecord])
 

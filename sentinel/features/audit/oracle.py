@@ -63,7 +63,7 @@ def expected_features(source: pa.Table, wanted: FeatureSet, asked: pa.Table) -> 
     moments = microseconds_of(asked, ASKED_AT)
     by_view: list[list[Answer]] = []
     for view in wanted.views:
-        source_keys, asked_keys = _numbered_keys(source, asked, view)
+        source_keys, asked_keys = numbered_keys(source, asked, view)
         events = _events(source, wanted, view, source_keys, known, replaced)
         pairs = zip(asked_keys.tolist(), moments.tolist(), strict=True)
         by_view.append([_answer(events.of(key), moment, view) for key, moment in pairs])
@@ -113,7 +113,7 @@ def _knowable(source: pa.Table, wanted: FeatureSet) -> tuple[Ints, Ints]:
     return known, replaced
 
 
-def _numbered_keys(source: pa.Table, asked: pa.Table, view: FeatureView) -> tuple[Ints, Ints]:
+def numbered_keys(source: pa.Table, asked: pa.Table, view: FeatureView) -> tuple[Ints, Ints]:
     """A number for each key that is asked about, the same in both tables; -1: another key, or one with a null."""
     of_source, of_asked = np.zeros(source.num_rows, np.int64), np.zeros(asked.num_rows, np.int64)
     for column in view.keys:

@@ -179,12 +179,21 @@ def _read_spec(value: Any, info: ValidationInfo) -> Any:
         raise ValueError(str(error).removesuffix(".")) from error
 
 
+class Spark(Section):
+    """Where Spark runs. On a cluster SENTINEL_HOME must be a folder that all of its machines share."""
+
+    master: Annotated[str, Field(pattern=r"^(local|local\[.+\]|local-cluster\[.+\]|yarn|(spark|k8s)://.+)$")] = "local[*]"
+    settings: dict[Annotated[str, Field(pattern=r"^spark\.")], str] = {}  # of Spark's own, such as spark.executor.memory
+
+
 class Features(Section):
     """The aggregates (sentinel/features/features.toml, or an own file of that kind) and their time rules."""
 
     spec: Annotated[FeatureSpec, BeforeValidator(_read_spec)] = Field(default_factory=lambda: load_spec(DEFAULT_SPEC))
     ingestion_lag: Duration = timedelta(seconds=1)
     label_delay: Duration = timedelta(days=7)  # when label_available_at is not mapped
+    engine: Literal["duckdb", "spark"] = "duckdb"  # what computes them; the values are the same
+    spark: Spark = Spark()
 
     @model_validator(mode="after")
     def _lag_is_positive(self) -> Self:

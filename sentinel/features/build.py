@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 import shutil
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ KNOWABLE_AT = "knowable_at"  # the timestamp of a row in every view's files
 INT64_MAX = 2**63 - 1
 PARTITION_ROWS = 4_000_000
 
-_MOMENTS = ("event_timestamp", "recorded_at", "label_available_at")
+MOMENTS = ("event_timestamp", "recorded_at", "label_available_at")
 _LARGEST_ROOT = math.isqrt(INT64_MAX)
 _ROW_GROUP = 122_880
 
@@ -92,7 +93,7 @@ def view_rows(versions: Any, view: FeatureView, feature_set: FeatureSet) -> Any:
     if not feature_set.has_recorded_at:
         return _windows(events, view)
     replaced = events.filter(events.replaced_at < events.at + microseconds(view.ttl))
-    nothing = {name: ibis.null("int64" if name == "value" else events[name].type()) for name in _values(view)}
+    nothing = {name: ibis.null(events[name].type()) for name in _values(view)}
     departures = replaced.select(*view.keys, at=replaced.replaced_at, **nothing)
     arrivals = events.select(*view.keys, "at", *_values(view))
     return _corrected(_windows(arrivals.union(departures), view), events, replaced, view)
@@ -111,7 +112,7 @@ def _versions_file(connection: Any, transactions: Path, feature_set: FeatureSet,
 
 def _as_integers(transactions: Path) -> str:
     present = parquet.read_schema(transactions).names
-    return ", ".join(f"epoch_us({name}) AS {name}" for name in _MOMENTS if name in present)
+    return ", ".join(f"epoch_us({name}) AS {name}" for name in MOMENTS if name in present)
 
 
 def _parquet(file: Path) -> str:
@@ -133,10 +134,9 @@ def _source(connection: Any, sql: str) -> Any:
 
 
 def _write(connection: Any, rows: Any, view: FeatureView, file: Path) -> None:
-    """Sort by key and moment, and cut sums (128 bits in the engine) at what int64 holds."""
+    """Sort by key and moment."""
     keys = ", ".join(quoted(key) for key in view.keys)
-    pairs = zip(view.aggregates, view.columns, strict=True)
-    aggregates = ", ".join(f"{_stored(aggregate)} AS {quoted(column)}" for aggregate, column in pairs)
+    aggregates = ", ".join(stored_columns(view, quoted))
     connection.raw_sql(
         f'COPY (SELECT {keys}, make_timestamptz("at") AS {KNOWABLE_AT}, {aggregates}, "at" AS {quoted(view.known_at)} '
         f'FROM ({ibis.to_sql(rows, dialect="duckdb")}) ORDER BY {keys}, "at") '
@@ -144,10 +144,18 @@ def _write(connection: Any, rows: Any, view: FeatureView, file: Path) -> None:
     )
 
 
-def _stored(aggregate: Aggregate) -> str:
+def stored_columns(view: FeatureView, quote: Callable[[str], str]) -> list[str]:
+    """SQL of each aggregate as it is stored, for any engine: sums, wider in the engine, are cut at what int64 holds."""
+    return [
+        f"CAST({_cut(aggregate, quote(aggregate.name))} AS BIGINT) AS {quote(column)}"
+        for aggregate, column in zip(view.aggregates, view.columns, strict=True)
+    ]
+
+
+def _cut(aggregate: Aggregate, value: str) -> str:
     if aggregate.statistic == "amount_max":
-        return quoted(aggregate.name)  # null where every version of the window was taken back
-    return f"CAST(greatest(least({quoted(aggregate.name)}, {INT64_MAX}), -{INT64_MAX}) AS BIGINT)"
+        return value  # null where every version of the window was taken back
+    return f"greatest(least({value}, {INT64_MAX}), -{INT64_MAX})"
 
 
 def _values(view: FeatureView) -> tuple[str, ...]:
@@ -240,7 +248,7 @@ def _with_repeats(events: Any, view: FeatureView) -> tuple[Any, dict[Aggregate, 
         gone = met.filter(is_repeat(ending))
         parts.append(
             gone.select(
-                *view.keys, at=gone.previous + microseconds(ending.window), value=ibis.null("int64"),
+                *view.keys, at=gone.previous + microseconds(ending.window), value=ibis.null(events.value.type()),
                 merchant_id=ibis.null(events.merchant_id.type()), is_event=zero,
                 **{name: ibis.literal(-1 if name == ended else 0, "int64") for name in repeats.values()},
             )

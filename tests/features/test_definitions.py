@@ -60,7 +60,7 @@ def test_plain_feast_command_and_definitions_agree_on_what_was_built(default_pro
     services = {value.name for value in defined.values() if isinstance(value, FeatureService)}
     assert services == {service_name(wanted), service_name(feature_set(mapped, changed))}
     sources = [value.path for value in defined.values() if isinstance(value, FileSource)]
-    assert len(sources) == 8 and all(Path(path).is_file() for path in sources)
+    assert len(sources) == 10 and all(Path(path).is_dir() for path in sources)
 
 
 def test_registry_is_pointed_back_at_an_earlier_table(default_project: Project) -> None:

@@ -54,8 +54,8 @@ def test_sums_squares_and_maximum_of_the_hand_counted_window(project: Project) -
         [row(1, 0 * DAY, amount_minor=300), row(2, HOUR / 2, amount_minor=-50), row(3, DAY, amount_minor=7)]
     )
     assert found[2]["customer_amount_sum_1h"] == 250
-    assert found[2]["customer_amount_sum_of_squares_1h"] == 92_500
-    assert found[2]["customer_amount_max_1h"] == 300
+    assert found[2]["customer_amount_sum_of_squares_1d"] == 92_500
+    assert found[2]["customer_amount_max_1d"] == 300
 
 
 def test_value_speaks_as_of_the_last_event_however_long_ago(project: Project) -> None:
@@ -76,7 +76,7 @@ def test_events_of_one_moment_become_one_row(project: Project) -> None:
     found = project.features(rows)
     assert found[2]["customer_count_1h"] == 2
     assert found[2]["customer_amount_sum_1h"] == 3
-    views = parquet.read_table(project.paths.home / "out" / "views" / "customer_spending.parquet")
+    views = parquet.read_table(project.paths.home / "out" / "views" / "customer_spending")
     assert views.num_rows == 2
 
 
@@ -230,7 +230,7 @@ def test_sums_saturate_at_what_int64_holds(project: Project) -> None:
     largest = 2**63 - 1
     rows = [row(1, 0 * DAY, amount_minor=largest), row(2, HOUR / 2, amount_minor=largest), row(3, HOUR)]
     last = project.features(rows)[2]
-    assert (last["customer_amount_sum_1h"], last["customer_amount_sum_of_squares_1h"]) == (largest, largest)
+    assert (last["customer_amount_sum_1h"], last["customer_amount_sum_of_squares_1d"]) == (largest, largest)
 
 
 def test_transactions_come_back_unchanged_and_in_order(project: Project) -> None:

@@ -20,10 +20,10 @@ def with_window(wanted: FeatureSet, window: timedelta) -> FeatureSet:
 
 def test_names_say_entity_statistic_and_window() -> None:
     wanted = feature_set(columns(**MERCHANT), Features())
-    assert {"customer_amount_sum_of_squares_1h", "merchant_fraud_count_30d", "merchant_labels_age_us"} <= set(
+    assert {"customer_amount_sum_of_squares_1d", "merchant_fraud_count_30d", "merchant_labels_age_us"} <= set(
         wanted.columns
     )
-    assert len(set(wanted.columns)) == len(wanted.columns) == 38
+    assert len(set(wanted.columns)) == len(wanted.columns) == 51
     assert Aggregate("customer", "count", timedelta(minutes=90)).name == "customer_count_90m"
     assert Aggregate("customer", "count", timedelta(seconds=61)).name == "customer_count_61s"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,9 +30,17 @@ def project_name(name: str) -> str:
 
 
 def open_store(
-    paths: Paths, name: str, *, state: Path | None = None, offline: Mapping[str, Any] | None = None
+    paths: Paths,
+    name: str,
+    *,
+    state: Path | None = None,
+    offline: Mapping[str, Any] | None = None,
+    online: Mapping[str, Any] | None = None,
 ) -> FeatureStore:
-    """The store of `name`. `state`: another folder for registry and online store; `offline`: settings of the engine."""
+    """The store of `name`. `state`: another folder for registry and online store; `offline`: settings of the engine.
+
+    `online`: settings of the online store, such as the `redis_url` that is used instead of a file.
+    """
     state = state or paths.feast(name)
     state.mkdir(parents=True, exist_ok=True)
     file = paths.feature_repo / "feature_store.yaml"
@@ -40,8 +49,8 @@ def open_store(
     settings: dict[str, Any] = yaml.safe_load(os.path.expandvars(file.read_text()))
     settings["project"] = project_name(name)
     settings["registry"] = str(state / "registry.db")
-    if settings["online_store"]["type"] == "sqlite":
-        settings["online_store"]["path"] = str(state / "online.db")
+    embedded = {"name": name, "path": str(state / "online.db"), "redis_url": None, "configuration": None}
+    settings["online_store"] |= {**embedded, **(online or {})}
     settings["offline_store"] |= offline or {}
     return FeatureStore(config=RepoConfig(**settings, repo_path=paths.feature_repo))
 
@@ -74,6 +83,18 @@ def apply_table(paths: Paths, name: str, table: Path) -> list[FeastObject]:
 
 def register(store: FeatureStore, objects: Sequence[FeastObject]) -> None:
     store.apply(cast("Any", list(objects)))
+
+
+def record_materialized(paths: Paths, name: str, reach: Mapping[str, tuple[int, int]]) -> None:
+    """Tell Feast which time (microseconds since 1970) of each view, by Feast's name, now stands online.
+
+    Then `feast materialize-incremental` goes on from there.
+    """
+    store = open_store(paths, name)
+    for view in store.list_feature_views():
+        if view.name in reach:
+            start, end = (datetime.fromtimestamp(moment // 1_000_000, UTC) for moment in reach[view.name])
+            store.registry.apply_materialization(view, store.project, start, end)
 
 
 def applied_objects(paths: Paths, name: str) -> list[FeastObject]:

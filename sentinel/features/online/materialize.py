@@ -91,10 +91,19 @@ def materialize(
         write_json(made / ONLINE, {"store": store_kind(redis_url), **done.to_dict()})
         write_json(made / SAMPLE, done.sample.to_dict())
         digest = sha256_path(made)
+    record_in_feast(paths, name, done)
     return OnlineFeatures(
         path=paths.relative(out), sha256=digest, feature_set_hash=done.feature_set.hash, store=store_kind(redis_url),
         rows=done.rows,
     )  # fmt: skip
+
+
+def record_in_feast(paths: Paths, name: str, done: Materialized) -> None:
+    """Tell Feast's registry what was written; without anything new it is not asked, for Feast takes seconds to load."""
+    if done.written:
+        from sentinel.features.store import record_materialized
+
+        record_materialized(paths, name, {view.view: view.reach for view in done.views})
 
 
 def bring_online(

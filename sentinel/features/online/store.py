@@ -25,10 +25,15 @@ def open_online(paths: Paths, name: str, redis_url: str | None, *, where: str = 
 
     Raises ServiceUnavailable when it does not answer.
     """
+    return open_rows(name, online_file(paths, name), redis_url, where=where)
+
+
+def open_rows(name: str, file: Path, redis_url: str | None, *, where: str) -> OnlineRows:
+    """The same with the embedded store's file."""
     if redis_url:
         from sentinel.features.online.redis_rows import RedisRows
 
         return RedisRows(name, redis_url, where)
     from sentinel.features.online.sqlite_rows import SqliteRows
 
-    return SqliteRows(online_file(paths, name))
+    return SqliteRows(file)

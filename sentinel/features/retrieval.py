@@ -68,26 +68,8 @@ def _build(
     transactions = paths.absolute(data.transactions)
     keys = key_types(wanted, transactions)
     require_free_disk(out, parquet.read_metadata(transactions).num_rows * _BYTES_A_ROW)
-    steps = len(wanted.views) + 2  # retrieval takes about as long as two views
-
-    def built(done: float, total: float, doing: str = "") -> None:
-        progress(done, steps, doing)
-
-    def joined(done: float, total: float, doing: str = "") -> None:
-        progress(len(wanted.views) + 2 * done / max(total, 1), steps, doing)
-
     with complete_folder(out) as folder:
-        files = build_views(transactions, wanted, folder / VIEWS, progress=built)
-        scratch = folder / "scratch"
-        store = open_store(paths, name, state=scratch, offline={"temp_directory": str(scratch / "spill")})
-        register(store, feast_objects(wanted, files, keys))
-        asked = transactions
-        if wanted.has_recorded_at:
-            asked = scratch / "first_versions.parquet"
-            write_first_versions(transactions, wanted, asked, spill=scratch / "spill")
-        summary = retrieve(store, wanted, asked, folder / TABLE, progress=joined)
-        rows = parquet.read_metadata(asked).num_rows
-        shutil.rmtree(scratch)
+        rows, summary = answer(transactions, wanted, folder, name=name, paths=paths, progress=progress)
         write_json(folder / "feature_set.json", wanted.to_dict())
         write_json(
             folder / "features.json",
@@ -101,6 +83,43 @@ def _build(
         digest = sha256_path(folder)
         apply(paths, name, wanted, out / VIEWS, keys)
     return FeatureTable(path=paths.relative(out), sha256=digest, rows=rows, feature_set_hash=wanted.hash)
+
+
+def answer(
+    transactions: Path,
+    wanted: FeatureSet,
+    folder: Path,
+    *,
+    name: str,
+    paths: Paths,
+    asked: Path | None = None,
+    progress: Progress = silent,
+) -> tuple[int, dict[str, Any]]:
+    """Build the views of `transactions` and write `folder`/features.parquet: each row asked about, as of its moment.
+
+    `asked`: other rows than the transactions themselves; the leak audit asks so, through this very function.
+    Returns the number of rows and the summary of each feature.
+    """
+    steps = len(wanted.views) + 2  # retrieval takes about as long as two views
+
+    def built(done: float, total: float, doing: str = "") -> None:
+        progress(done, steps, doing)
+
+    def joined(done: float, total: float, doing: str = "") -> None:
+        progress(len(wanted.views) + 2 * done / max(total, 1), steps, doing)
+
+    files = build_views(transactions, wanted, folder / VIEWS, progress=built)
+    scratch = folder / "scratch"
+    store = open_store(paths, name, state=scratch, offline={"temp_directory": str(scratch / "spill")})
+    register(store, feast_objects(wanted, files, key_types(wanted, transactions)))
+    if asked is None:
+        asked = transactions
+        if wanted.has_recorded_at:
+            asked = scratch / "first_versions.parquet"
+            write_first_versions(transactions, wanted, asked, spill=scratch / "spill")
+    summary = retrieve(store, wanted, asked, folder / TABLE, progress=joined)
+    shutil.rmtree(scratch)
+    return parquet.read_metadata(folder / TABLE).num_rows, summary
 
 
 def retrieve(store: Any, wanted: FeatureSet, asked: Path, file: Path, *, progress: Progress = silent) -> dict[str, Any]:
@@ -151,8 +170,8 @@ def _questions(wanted: FeatureSet, asked: Path) -> str:
 def _with_features(rows: pa.Table, found: pa.Table, wanted: FeatureSet) -> pa.Table:
     """The transactions' columns, the aggregates, and each view's age: moment asked less knowable moment (us)."""
     for view in wanted.views:
-        for aggregate in view.aggregates:
-            rows = rows.append_column(aggregate.name, found.column(aggregate.name))
+        for column in view.columns:
+            rows = rows.append_column(column, found.column(column))
     asked = found.column("event_timestamp").cast(pa.int64())
     for view in wanted.views:
         rows = rows.append_column(view.age, pc.call_function("subtract", [asked, found.column(view.known_at)]))
@@ -163,7 +182,8 @@ def _require_same(rows: pa.Table | None, found: pa.Table | None, done: int) -> N
     same = (rows is None) == (found is None)
     if rows is not None and found is not None:
         asked = {"transaction_id": "transaction_id", "event_timestamp": "happened_at"}
-        same = all(rows.column(name).equals(found.column(answered)) for name, answered in asked.items())
+        pairs = [(rows.column(name), found.column(answered)) for name, answered in asked.items()]
+        same = all(given.cast(reply.type).equals(reply) for given, reply in pairs)
     if not same:
         raise SentinelError(
             f"The point-in-time join did not give back the transactions it was asked for (from row {done} on). "

@@ -24,7 +24,7 @@ from pydantic import StrictStr
 
 from sentinel.config import load_config
 from sentinel.features.online.rows import Key, OnlineRow, OnlineRows
-from sentinel.features.online.store import REDIS_LINE, open_rows
+from sentinel.features.online.store import open_rows
 from sentinel.features.spec import microseconds
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -103,7 +103,7 @@ class LatestOnlineStore(OnlineStore):
             url = settings.redis_url if settings.redis_url and not settings.redis_url.startswith("$") else None
             if url is None and settings.configuration:
                 url = load_config(repository / settings.configuration).services.redis_url
-            self._rows = open_rows(settings.name, repository / settings.path, url, where=REDIS_LINE)
+            self._rows = open_rows(settings.name, repository / settings.path, url)
         return self._rows
 
 

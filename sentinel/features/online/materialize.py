@@ -18,7 +18,7 @@ from sentinel.artifacts import FeatureTable, OnlineFeatures
 from sentinel.features.online.latest import BuiltTable, Content, Reach, open_table
 from sentinel.features.online.proof import ONLINE, SAMPLE, Sample, absent_keys, find_mismatches, subject
 from sentinel.features.online.rows import OnlineRow, OnlineRows
-from sentinel.features.online.store import REDIS_LINE, open_online, store_kind
+from sentinel.features.online.store import SOME_CONFIGURATION, open_online, store_kind
 from sentinel.features.spec import FeatureSet, FeatureView, microseconds, view_name
 from sentinel.paths import Paths
 from sentinel.progress import Progress, silent
@@ -77,7 +77,7 @@ class Materialized:
 
 
 def materialize(
-    table: FeatureTable, *, name: str, paths: Paths, redis_url: str | None, out: Path, where: str = REDIS_LINE,
+    table: FeatureTable, *, name: str, paths: Paths, redis_url: str | None, out: Path, where: str = SOME_CONFIGURATION,
     progress: Progress = silent,
 ) -> OnlineFeatures:  # fmt: skip
     """Bring the online store of `name` up to date with a built table, and prove it on sampled rows.

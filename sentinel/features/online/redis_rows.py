@@ -40,7 +40,7 @@ end
 
 
 class RedisRows:
-    """`name`: of the data set; `where`: what names the address, for the sentence when nobody answers there."""
+    """`name`: of the data set; `where`: the configuration that names the address, `file:line`, for who has to mend it."""
 
     def __init__(self, name: str, url: str, where: str) -> None:
         self._prefix = f"sentinel:{name}"
@@ -53,7 +53,9 @@ class RedisRows:
                     url, socket_connect_timeout=_TIMEOUT_S, socket_timeout=_TIMEOUT_S
                 )
             except ValueError as error:
-                raise ServiceUnavailable(f"{self._place} is no address of a Redis: {error}. Mend {where}.") from error
+                raise ServiceUnavailable(
+                    f"{self._place} is no address of a Redis: {error}. Mend REDIS_URL, or services.redis_url in {where}."
+                ) from error
             self._redis.ping()
 
     def write(self, view: str, rows: Sequence[OnlineRow]) -> None:
@@ -113,8 +115,9 @@ class RedisRows:
             yield
         except (exceptions.RedisError, OSError) as error:
             raise ServiceUnavailable(
-                f"The online store {self._place} (named by {self._where}) does not answer: {error}. Start it "
-                "(`redis-server`), or mend the address; without one the embedded store is used, which needs no server."
+                f"The online store {self._place} (REDIS_URL, or services.redis_url in {self._where}) does not answer: "
+                f"{str(error).rstrip('.')}. Start it (`redis-server`), or mend the address; without one the embedded "
+                "store is used, which needs no server."
             ) from error
 
 

@@ -9,7 +9,7 @@ from sentinel.features.online.rows import OnlineRows
 from sentinel.paths import Paths
 
 StoreKind = Literal["sqlite", "redis"]
-REDIS_LINE = "services.redis_url"
+SOME_CONFIGURATION = "the configuration"
 
 
 def store_kind(redis_url: str | None) -> StoreKind:
@@ -20,15 +20,15 @@ def online_file(paths: Paths, name: str) -> Path:
     return paths.feast(name) / "online.db"
 
 
-def open_online(paths: Paths, name: str, redis_url: str | None, *, where: str = REDIS_LINE) -> OnlineRows:
-    """The store of `name`; `where` names the address to a person (`configs/x.toml:12`). Close it after use.
+def open_online(paths: Paths, name: str, redis_url: str | None, *, where: str = SOME_CONFIGURATION) -> OnlineRows:
+    """The store of `name`; `where`: the configuration that names Redis (`file:line`). Close it after use.
 
     Raises ServiceUnavailable when it does not answer.
     """
     return open_rows(name, online_file(paths, name), redis_url, where=where)
 
 
-def open_rows(name: str, file: Path, redis_url: str | None, *, where: str) -> OnlineRows:
+def open_rows(name: str, file: Path, redis_url: str | None, *, where: str = SOME_CONFIGURATION) -> OnlineRows:
     """The same with the embedded store's file."""
     if redis_url:
         from sentinel.features.online.redis_rows import RedisRows

@@ -3,33 +3,32 @@
 Import this before a suite is loaded: without a word, Great Expectations drops expectations of unknown classes.
 """
 
-# GX calls _validate by keyword alone; pandas' types do not know what a column's values are
-# pyright: reportIncompatibleMethodOverride=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
+# GX calls _validate by keyword alone; its decorators are open
+# pyright: reportIncompatibleMethodOverride=false, reportUnknownVariableType=false
 
 from __future__ import annotations
 
 from typing import Any, ClassVar, cast
 
-import pandas as pd
-from great_expectations.execution_engine.pandas_execution_engine import PandasExecutionEngine
 from great_expectations.expectations.expectation import BatchExpectation
 from great_expectations.expectations.metrics.metric_provider import metric_value
 from great_expectations.expectations.metrics.table_metric_provider import TableMetricProvider
 
+from sentinel.data.table import TransactionTable, named
+from sentinel.data.table_conditions import CannotAskError
+from sentinel.data.table_engine import TableEngine
+
 SAMPLES = 5
 _DAY_S = 86_400
+_DAY_US = _DAY_S * 1_000_000
 
 
-def contract_type(dtype: object) -> str:
-    """A pandas dtype in the words of the column contract: nullable or not, int64 is int64."""
-    name = str(dtype).removesuffix("[pyarrow]")
-    words = {"boolean": "bool", "double": "float64", "datetime64[us, UTC]": "timestamp[us, UTC]"}
-    return words.get(name, name[0].lower() + name[1:])
-
-
-def _frame(engine: PandasExecutionEngine, domain: dict[str, Any]) -> pd.DataFrame:
-    return engine.get_domain_records(domain_kwargs=domain)
+def _moment(table: TransactionTable, name: str) -> str:
+    """SQL for microseconds since 1970."""
+    kind = table.types.get(name, "not there")
+    if not kind.startswith("timestamp"):
+        raise CannotAskError(f"{name} is {kind}, and no moment")
+    return f"epoch_us({named(name)})"
 
 
 class ColumnTypes(TableMetricProvider):
@@ -37,15 +36,13 @@ class ColumnTypes(TableMetricProvider):
 
     metric_name = "table.contract_types"
 
-    @metric_value(engine=PandasExecutionEngine)
-    def _pandas(
+    @metric_value(engine=TableEngine)
+    def _table(
         cls,  # noqa: N805  # the decorator makes it a class method
-        execution_engine: PandasExecutionEngine,
-        metric_domain_kwargs: dict[str, Any],
+        execution_engine: TableEngine,
         **_: Any,
     ) -> dict[str, str]:
-        frame = _frame(execution_engine, metric_domain_kwargs)
-        return {str(name): contract_type(dtype) for name, dtype in frame.dtypes.items()}
+        return execution_engine.table.types
 
 
 class LabelsOfMatureRows(TableMetricProvider):
@@ -54,39 +51,40 @@ class LabelsOfMatureRows(TableMetricProvider):
     metric_name = "table.labels_of_mature_rows"
     value_keys = ("label", "column", "maturity_days")
 
-    @metric_value(engine=PandasExecutionEngine)
-    def _pandas(
+    @metric_value(engine=TableEngine)
+    def _table(
         cls,  # noqa: N805  # the decorator makes it a class method
-        execution_engine: PandasExecutionEngine,
-        metric_domain_kwargs: dict[str, Any],
+        execution_engine: TableEngine,
         metric_value_kwargs: dict[str, Any],
         **_: Any,
     ) -> dict[str, Any]:
-        frame = _frame(execution_engine, metric_domain_kwargs)
-        times = frame[metric_value_kwargs["column"]]
-        mature = times <= times.max() - pd.Timedelta(days=metric_value_kwargs["maturity_days"])
-        unlabelled = mature & frame[metric_value_kwargs["label"]].isna()
-        first = [int(row) for row in frame.index[unlabelled][:SAMPLES]]
-        return {"mature": int(mature.sum()), "unlabelled": int(unlabelled.sum()), "first": first}
+        table, label = execution_engine.table, named(metric_value_kwargs["label"])
+        moment = _moment(table, metric_value_kwargs["column"])
+        age_us = round(metric_value_kwargs["maturity_days"] * _DAY_US)
+        mature = f"{moment} <= (SELECT max({moment}) - {age_us} FROM transactions)"
+        unlabelled = f"{mature} AND {label} IS NULL"
+        rows, without = table.counts([mature, unlabelled])
+        query = f"SELECT file_row_number FROM placed WHERE {unlabelled} ORDER BY 1 LIMIT {SAMPLES}"
+        first = [int(row) for (row,) in table.ask(query)] if without else []
+        return {"mature": rows, "unlabelled": without, "first": first}
 
 
 class TrueFraction(TableMetricProvider):
-    """The share of true among the known values; None where nothing is known. (GX's mean visits each cell.)"""
+    """The share of true among the known values; None where nothing is known."""
 
     metric_name = "table.true_fraction"
     value_keys = ("column",)
 
-    @metric_value(engine=PandasExecutionEngine)
-    def _pandas(
+    @metric_value(engine=TableEngine)
+    def _table(
         cls,  # noqa: N805  # the decorator makes it a class method
-        execution_engine: PandasExecutionEngine,
-        metric_domain_kwargs: dict[str, Any],
+        execution_engine: TableEngine,
         metric_value_kwargs: dict[str, Any],
         **_: Any,
     ) -> float | None:
-        values = _frame(execution_engine, metric_domain_kwargs)[metric_value_kwargs["column"]]
-        known = int(values.notna().sum())
-        return int(values.sum()) / known if known else None
+        column = named(metric_value_kwargs["column"])
+        known, true = execution_engine.table.counts([f"{column} IS NOT NULL", column])
+        return true / known if known else None
 
 
 class Span(TableMetricProvider):
@@ -95,24 +93,21 @@ class Span(TableMetricProvider):
     metric_name = "table.span"
     value_keys = ("column",)
 
-    @metric_value(engine=PandasExecutionEngine)
-    def _pandas(
+    @metric_value(engine=TableEngine)
+    def _table(
         cls,  # noqa: N805  # the decorator makes it a class method
-        execution_engine: PandasExecutionEngine,
-        metric_domain_kwargs: dict[str, Any],
+        execution_engine: TableEngine,
         metric_value_kwargs: dict[str, Any],
         **_: Any,
     ) -> dict[str, float]:
-        times = _frame(execution_engine, metric_domain_kwargs)[metric_value_kwargs["column"]].dropna()
-        if times.empty:
+        moment = _moment(execution_engine.table, metric_value_kwargs["column"])
+        day = f"({moment} - (({moment} % {_DAY_US} + {_DAY_US}) % {_DAY_US})) // {_DAY_US}"  # rounds down before 1970
+        query = f"SELECT min({moment}), max({moment}), min({day}), max({day}), count(DISTINCT {day}) FROM transactions"
+        ((first, last, first_day, last_day, days),) = execution_engine.table.ask(query)
+        if first is None:
             return {"days": 0.0, "calendar_days": 0, "empty_days": 0}
-        days = times.dt.floor("D").drop_duplicates()
-        calendar = (days.max() - days.min()).days + 1
-        return {
-            "days": (times.max() - times.min()).total_seconds() / _DAY_S,
-            "calendar_days": calendar,
-            "empty_days": calendar - len(days),
-        }
+        calendar = last_day - first_day + 1
+        return {"days": (last - first) / 1e6 / _DAY_S, "calendar_days": calendar, "empty_days": calendar - days}
 
 
 class ExpectTableColumnTypes(BatchExpectation):

@@ -9,6 +9,7 @@ from typing import Any, Literal, cast
 import numpy as np
 import pandas as pd
 
+from sentinel.data.table import TransactionTable
 from sentinel.errors import ValidationFailed
 
 MAX_SAMPLES = 5
@@ -49,10 +50,10 @@ class DataRejected(ValidationFailed):
         self.failures = failures
 
 
-def judge(results: Sequence[dict[str, Any]], frame: pd.DataFrame) -> tuple[Finding, ...]:
+def judge(results: Sequence[dict[str, Any]], table: TransactionTable) -> tuple[Finding, ...]:
     """`results`: GX's, as JSON, in the suite's order. What follows from a missing or mistyped column is not checked."""
     unusable = _unusable_columns(results)
-    return tuple(_finding(result, frame, unusable) for result in results)
+    return tuple(_finding(result, table, unusable) for result in results)
 
 
 def faults(findings: Sequence[Finding], outcome: Outcome) -> tuple[FailedExpectation, ...]:
@@ -101,7 +102,7 @@ def _unusable_columns(results: Sequence[dict[str, Any]]) -> set[str]:
     return found
 
 
-def _finding(result: dict[str, Any], frame: pd.DataFrame, unusable: set[str]) -> Finding:
+def _finding(result: dict[str, Any], table: TransactionTable, unusable: set[str]) -> Finding:
     config = result["expectation_config"]
     name, severity = config["meta"]["name"], config["severity"]
     columns = _columns(config["kwargs"])
@@ -111,7 +112,7 @@ def _finding(result: dict[str, Any], frame: pd.DataFrame, unusable: set[str]) ->
         outcome = "not_checked"
     else:
         outcome = "warning" if severity == "warning" else "failed"
-    fault = _fault(name, columns, result, frame) if outcome in ("warning", "failed") else None
+    fault = _fault(name, columns, result, table) if outcome in ("warning", "failed") else None
     return Finding(name, config["description"], severity, outcome, fault)
 
 
@@ -120,22 +121,22 @@ def _columns(kwargs: dict[str, Any]) -> list[str]:
     return [name for name in [*named, *kwargs.get("column_list", [])] if name]
 
 
-def _fault(name: str, columns: list[str], result: dict[str, Any], frame: pd.DataFrame) -> FailedExpectation:
+def _fault(name: str, columns: list[str], result: dict[str, Any], table: TransactionTable) -> FailedExpectation:
     found = cast(dict[str, Any], result["result"])
     positions = cast(list[int], found.get("partial_unexpected_index_list") or [])
-    shown = list(dict.fromkeys(name for name in ("transaction_id", *columns) if name in frame.columns))
+    shown = list(dict.fromkeys(name for name in ("transaction_id", *columns) if name in table.types))
     samples = tuple(
         {column: plain(value) for column, value in zip(shown, row, strict=True)}
-        for row in frame.loc[positions[:MAX_SAMPLES], shown].itertuples(index=False, name=None)
+        for row in table.frame(positions[:MAX_SAMPLES], shown).itertuples(index=False, name=None)
     )
     count = found.get("unexpected_count")
     fraction = found["unexpected_percent"] / 100 if found.get("unexpected_percent") is not None else None
     column = columns[0] if columns else None
-    sentence = _sentence(result, column, samples, frame)
+    sentence = _sentence(result, column, samples, table)
     return FailedExpectation(name, column, sentence, count, fraction, samples)
 
 
-def _sentence(result: dict[str, Any], column: str | None, samples: Sequence[Sample], frame: pd.DataFrame) -> str:
+def _sentence(result: dict[str, Any], column: str | None, samples: Sequence[Sample], table: TransactionTable) -> str:
     found, config = cast(dict[str, Any], result["result"]), result["expectation_config"]
     text = cast(str, config["meta"]["fault"])
     if "observed_value" not in found and "unexpected_count" not in found:
@@ -148,7 +149,7 @@ def _sentence(result: dict[str, Any], column: str | None, samples: Sequence[Samp
         **{name: str(value) for name, value in cast(dict[str, Any], found.get("details") or {}).items()},
     }
     if "{holding}" in text and column:
-        words["holding"], words["is_or_are"] = _holding(frame[column], config)
+        words["holding"], words["is_or_are"] = _holding(table, column, config)
     if "{columns}" in text:
         words["columns"] = _wrong_columns(found["details"]["mismatched"])
     if "{types}" in text:
@@ -158,12 +159,11 @@ def _sentence(result: dict[str, Any], column: str | None, samples: Sequence[Samp
     return f"{column}: {text}" if column else text
 
 
-def _holding(values: pd.Series[Any], config: dict[str, Any]) -> tuple[str, str]:
+def _holding(table: TransactionTable, column: str, config: dict[str, Any]) -> tuple[str, str]:
     """The most frequent unexpected values with their counts, and the verb that goes with them."""
     listed = set(config["kwargs"]["value_set"])
     wanted = config["type"] == "expect_column_values_to_be_in_set"
-    counts = cast(dict[str, int], values.value_counts().to_dict())
-    strange = [(value, count) for value, count in counts.items() if (value in listed) != wanted]
+    strange = [(value, count) for value, count in table.value_counts(column) if (value in listed) != wanted]
     parts = [f"{count:,} rows hold {value!r}" for value, count in strange[:MAX_VALUES]]
     if more := len(strange) - MAX_VALUES if len(strange) > MAX_VALUES else 0:
         parts.append(f"further rows {more:,} more such values")

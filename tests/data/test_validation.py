@@ -20,7 +20,7 @@ import pytest
 from sentinel.artifacts import RawData, ValidatedData
 from sentinel.config import Column, Columns, Validation
 from sentinel.data.suite_files import write_suite_files
-from sentinel.data.validation import DataRejected, read_frame, validate
+from sentinel.data.validation import DataRejected, validate
 from sentinel.errors import ConfigInvalid, ValidationFailed
 from sentinel.paths import Paths
 from sentinel.storage import sha256_file
@@ -414,10 +414,10 @@ BY_HAND = """
 import sys
 import great_expectations as gx
 import sentinel.data.expectations
-from sentinel.data.validation import read_frame
+from sentinel.data.table_engine import whole_table
 
 context = gx.get_context(context_root_dir=sys.argv[1])
-result = context.checkpoints.get("default").run(batch_parameters={"dataframe": read_frame(sys.argv[2])})
+result = context.checkpoints.get("default").run(batch_parameters={"dataframe": whole_table(sys.argv[2])})
 (one,) = result.run_results.values()
 print([found.expectation_config.meta["name"] for found in one.results if not found.success], len(one.results))
 """
@@ -446,12 +446,3 @@ def test_the_folder_is_a_project_that_runs_by_hand(tmp_path: Path) -> None:
         file: file.read_bytes() for file in folder.rglob("*") if file.is_file() and "uncommitted" not in file.parts
     }
     assert after == before
-
-
-def test_the_frame_keeps_what_the_table_holds(tmp_path: Path) -> None:
-    table = canonical_table(100, with_recorded_at=True)
-    table = setting(table, "amount_minor", pa.array([None, *range(2**53 + 1, 2**53 + 100)]))
-    pq.write_table(table, tmp_path / "table.parquet")
-    frame = read_frame(tmp_path / "table.parquet")
-    back = pa.Table.from_pandas(frame, schema=table.schema, preserve_index=False)
-    assert back.equals(table)

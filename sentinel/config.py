@@ -182,8 +182,8 @@ def _read_spec(value: Any, info: ValidationInfo) -> Any:
 class Spark(Section):
     """Where Spark runs. On a cluster SENTINEL_HOME must be a folder that all of its machines share."""
 
-    master: Annotated[str, Field(pattern=r"^(local|local\[.+\]|local-cluster\[.+\]|yarn|(spark|k8s)://.+)$")] = "local[*]"
-    settings: dict[Annotated[str, Field(pattern=r"^spark\.")], str] = {}  # of Spark's own, such as spark.executor.memory
+    master: Annotated[str, Field(pattern=r"^(local(-cluster)?(\[.+\])?|yarn|(spark|k8s)://.+)$")] = "local[*]"
+    settings: dict[Annotated[str, Field(pattern=r"^spark\.")], str] = {}  # Spark's own, such as spark.executor.memory
 
 
 class Features(Section):

@@ -76,7 +76,8 @@ def build_views(
 def versions(source: Any, feature_set: FeatureSet) -> Any:
     """Every row with `at`, when it became knowable, and `replaced_at`, when a later version first did (null: never).
 
-    Without corrections there is no `replaced_at`. A row becomes knowable the lag after it was recorded, and it is not recorded before it happened.
+    Without corrections there is no `replaced_at`. A row becomes knowable the lag after it was recorded, and it is not
+    recorded before it happened.
     """
     happened, lag = source.event_timestamp, microseconds(feature_set.ingestion_lag)
     if not feature_set.has_recorded_at:

@@ -1,0 +1,127 @@
+"""`sentinel features ingest-stream`: new transactions and labels into the online store."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Generator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flows.cli.console import ConfigOption, JsonOption, Session, answers, open_session, remarks
+from flows.cli.live import one_bar
+from flows.environment import redis_url
+from sentinel.errors import ConfigInvalid
+
+if TYPE_CHECKING:
+    from sentinel.features.online.stream.ingest import Counts
+    from sentinel.features.online.stream.opening import OpenStream
+    from sentinel.features.online.stream.sources import Source
+
+RedisOption = Annotated[
+    str | None, typer.Option("--redis-stream", help="Read this stream of the configured Redis (services.redis_url).")
+]
+TopicOption = Annotated[str | None, typer.Option("--kafka-topic", help="Read this Kafka topic; with --kafka-servers.")]
+ServersOption = Annotated[str | None, typer.Option("--kafka-servers", help="HOST:PORT of one or more Kafka brokers.")]
+DrainOption = Annotated[
+    bool, typer.Option("--drain", help="End when everything that is there now was read, instead of waiting for more.")
+]
+
+
+def ingest_stream(
+    config: ConfigOption = None,
+    redis_stream: RedisOption = None,
+    kafka_topic: TopicOption = None,
+    kafka_servers: ServersOption = None,
+    drain: DrainOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Keep the online store up to date: newline JSON from standard input, a Redis stream or a Kafka topic.
+
+    Rejected events go to a dead-letter file, with reason and position. Interrupted or killed at any time, it goes on
+    where it was.
+    """
+    session = open_session(config, as_json)
+    from sentinel.features.online.stream.ingest import follow
+    from sentinel.features.online.stream.opening import open_stream
+
+    ours = session.config
+    with (
+        one_bar("stream") as progress,
+        closing(_source(session, redis_stream, kafka_topic, kafka_servers, drain)) as source,
+    ):
+        opened = open_stream(
+            session.paths, ours.name, redis_url(ours), where=ours.where("services.redis_url"), progress=progress
+        )
+        with opened as stream, _interruptible() as is_over:
+            counts = follow(stream.stream, source, stream.schema, stream.journal, stream.letters, is_over)
+            document = _document(session, source, stream, counts)
+    if as_json:
+        session.answer(document)
+    else:
+        _tell(document)
+
+
+def _source(
+    session: Session, redis_stream: str | None, kafka_topic: str | None, kafka_servers: str | None, drain: bool
+) -> Source:
+    if (kafka_topic is None) != (kafka_servers is None):
+        raise ConfigInvalid("A Kafka topic needs both --kafka-topic NAME and --kafka-servers HOST:PORT.")
+    if redis_stream is not None and kafka_topic is not None:
+        raise ConfigInvalid("One source at a time: give either --redis-stream or --kafka-topic.")
+    if kafka_topic is not None and kafka_servers is not None:
+        from sentinel.features.online.stream.kafka_source import KafkaTopic
+
+        return KafkaTopic(kafka_servers, kafka_topic, drain=drain)
+    if redis_stream is not None:
+        from sentinel.features.online.stream.redis_source import RedisStream
+
+        url, where = redis_url(session.config), session.config.where("services.redis_url")
+        if url is None:
+            raise ConfigInvalid(
+                f'--redis-stream needs a Redis: write redis_url = "redis://HOST:PORT" under [services] in {where}.'
+            )
+        return RedisStream(url, redis_stream, drain=drain, where=where)
+    from sentinel.features.online.stream.sources import StandardInput
+
+    return StandardInput()
+
+
+@contextmanager
+def _interruptible() -> Generator[Callable[[], bool]]:
+    """Let SIGINT and SIGTERM end the stream after the batch at hand."""
+    asked: list[int] = []
+
+    def note(number: int, frame: Any) -> None:
+        asked.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _document(session: Session, source: Source, stream: OpenStream, counts: Counts) -> dict[str, Any]:
+    return {
+        "source": source.name,
+        **counts.to_dict(),
+        "dead_letters": session.paths.relative(stream.letters) if counts.rejected else None,
+        "feature_sets": [wanted.hash for wanted in stream.sets],
+    }
+
+
+def _tell(document: dict[str, Any]) -> None:
+    answers.print(
+        f"{document['read']:,} events read from {document['source']}: {document['transactions']:,} new transactions, "
+        f"{document['labels']:,} labels, {document['duplicates']:,} known already, {document['rejected']:,} rejected."
+    )
+    answers.print(f"{document['rows']:,} rows written, for {len(document['feature_sets'])} feature sets.")
+    if document["held_back"]:
+        answers.print(f"{document['held_back']:,} entries wait until they are knowable; a later call writes them.")
+    for reason, count in document["reasons"].items():
+        remarks.print(f"rejected {count:,}: {reason}", markup=False)
+    if document["dead_letters"]:
+        remarks.print(f"The rejected events stand in {document['dead_letters']}, below the home folder.", markup=False)

@@ -1,0 +1,80 @@
+"""Every feature set that is online: what the store has a note of, so those of candidate, champion and challenger."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from sentinel.errors import ConfigInvalid, RecordInvalid
+from sentinel.features.applied import applied_versions
+from sentinel.features.online.proof import subject
+from sentinel.features.online.rows import OnlineRows
+from sentinel.features.online.stream.schema import Fields, KeyType, fields_of
+from sentinel.features.spec import FeatureSet
+from sentinel.paths import Paths
+
+
+@dataclass(frozen=True)
+class OnlineSet:
+    """`table`: the folder of the built table. `until_us`: the store holds what it says up to then."""
+
+    feature_set: FeatureSet
+    table: Path
+    keys: Mapping[str, KeyType]
+    end_us: int
+    until_us: int
+
+
+def online_sets(paths: Paths, name: str, rows: OnlineRows) -> list[OnlineSet]:
+    """Those of which the store holds rows, the one with the newest data first. Raises ConfigInvalid for none.
+
+    Raises RecordInvalid for sets that cannot be streamed together.
+    """
+    found: list[OnlineSet] = []
+    for record in applied_versions(paths, name):
+        noted = rows.noted(subject(record["feature_set"]["hash"]))
+        if not noted:
+            continue
+        materialized = json.loads(noted)
+        found.append(
+            OnlineSet(
+                FeatureSet.from_dict(record["feature_set"]),
+                paths.absolute(record["views"]).parent,
+                cast("Mapping[str, KeyType]", record["keys"]),
+                materialized["end_us"],
+                min((view["until_us"] for view in materialized["views"]), default=materialized["end_us"]),
+            )
+        )
+    if not found:
+        raise ConfigInvalid(
+            f"No features of {name} are online, so that a stream has nothing to go on from. Run "
+            "`sentinel features materialize` first."
+        )
+    found.sort(key=lambda each: each.end_us, reverse=True)
+    _require_one_clock([each.feature_set for each in found])
+    return found
+
+
+def event_fields(sets: Sequence[OnlineSet], transaction_id: KeyType, names: Sequence[str]) -> Fields:
+    """The fields of events that serve all these sets. `names`: the columns of the newest table."""
+    keys: dict[str, KeyType] = {}
+    for each in sets:
+        for key, kind in each.keys.items():
+            if keys.setdefault(key, kind) != kind:
+                raise RecordInvalid(
+                    f"The key {key} is {keys[key]} in one feature set that is online and {kind} in another. "
+                    "Materialize one of them anew from the data as they are now."
+                )
+    return fields_of(sets[0].feature_set, keys, transaction_id, names)
+
+
+def _require_one_clock(sets: Sequence[FeatureSet]) -> None:
+    moments = {(each.has_recorded_at, each.has_label_available_at) for each in sets}
+    if len(moments) > 1:
+        raise RecordInvalid(
+            "Feature sets are online of which one knows recorded_at or label_available_at and another does not "
+            f"({', '.join(each.short_hash for each in sets)}): one event cannot serve both. Retire the older model."
+        )

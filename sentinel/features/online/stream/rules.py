@@ -1,0 +1,99 @@
+"""When a version, and when its label, becomes knowable: the rules of time of one feature set, for single events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from sentinel.errors import ConfigInvalid
+from sentinel.features.online.stream.windows import KeyWindows, Moved, WindowPlan
+from sentinel.features.spec import FeatureSet, FeatureView, microseconds
+
+
+class Labelled(Protocol):
+    @property
+    def known_us(self) -> int: ...
+    @property
+    def happened_us(self) -> int: ...
+    @property
+    def amount(self) -> int: ...
+    @property
+    def is_fraud(self) -> int | None: ...
+    @property
+    def available_us(self) -> int | None: ...
+
+
+class Replaceable(Labelled, Protocol):
+    @property
+    def merchant(self) -> int | str | None: ...
+    @property
+    def replaced_us(self) -> int | None: ...
+
+
+class Rules:
+    """Moments in microseconds. `label_delay_us`: None where the moment of a label is mapped."""
+
+    def __init__(self, wanted: FeatureSet) -> None:
+        self.lag_us = microseconds(wanted.ingestion_lag)
+        self.label_delay_us = None if wanted.has_label_available_at else microseconds(wanted.label_delay)
+
+    def known_at(self, version: Labelled) -> int:
+        """When the version is knowable: the lag after it was recorded."""
+        return version.known_us + self.lag_us
+
+    def labelled_at(self, version: Labelled) -> int | None:
+        """When its label is knowable, never before the version itself; None: it has none."""
+        if version.is_fraud is None:
+            return None
+        arrived = version.available_us if self.label_delay_us is None else version.happened_us + self.label_delay_us
+        return None if arrived is None else max(arrived, version.known_us + self.lag_us)
+
+
+class ViewState:
+    """One view of one feature set: how a key's windows come from the versions that are held of it."""
+
+    def __init__(self, wanted: FeatureSet, view: FeatureView, name: str) -> None:
+        if view.known_after is not None or any(aggregate.ahead for aggregate in view.aggregates):
+            raise ConfigInvalid(
+                f"The view {view.name} breaks the rules of time (known_after, ahead): that can be audited, but nothing "
+                "online can know it. Take it out of the feature spec."
+            )
+        self.name = name
+        self.is_spending = view.kind == "spending"
+        self.plan = WindowPlan(view)
+        self.rules = Rules(wanted)
+
+    def windows(self, versions: Sequence[Replaceable], now_us: int) -> KeyWindows | None:
+        """The windows of the key that all these versions have, as of its last event that is knowable by now."""
+        spoken = list(self._spoken(versions, now_us))
+        if not spoken:
+            return None
+        longest = self.plan.longest
+        ends = [until for at, until, _, _ in spoken if until is not None and until < at + longest]
+        last = max(max(at for at, _, _, _ in spoken), *ends) if ends else max(at for at, _, _, _ in spoken)
+        alive = [
+            Moved(at, value, merchant)
+            for at, until, value, merchant in spoken
+            if at > last - longest and (until is None or until > last)
+        ]
+        alive.sort(key=_moment)
+        return KeyWindows(self.plan, last, alive)
+
+    def _spoken(
+        self, versions: Sequence[Replaceable], now_us: int
+    ) -> Iterator[tuple[int, int | None, int, int | str | None]]:
+        """From when, until when (None: still), the value and the merchant of each version that is knowable by now."""
+        rules = self.rules
+        for version in versions:
+            at = rules.known_at(version) if self.is_spending else rules.labelled_at(version)
+            if at is None or at > now_us:
+                continue
+            until = None if version.replaced_us is None else version.replaced_us + rules.lag_us
+            if until is not None and until <= at:
+                continue
+            value = version.amount if self.is_spending else int(version.is_fraud or 0)
+            yield at, None if until is None or until > now_us else until, value, version.merchant
+
+
+def _moment(event: Moved) -> int:
+    return event.at_us

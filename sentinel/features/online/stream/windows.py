@@ -1,0 +1,141 @@
+"""The windows of one key, kept so that one more event costs little: running totals instead of sums over again.
+
+Everything is an integer, so that adding one event at a time gives the very value that adding all of them gives.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from sentinel.features.spec import FeatureView, microseconds
+
+INT64_MAX = 2**63 - 1
+_DEAD_BEFORE_TRIM = 64
+
+
+class Moved(NamedTuple):
+    """An event as one key's windows see it. `value`: an amount, or 1 for a fraud and 0 for none."""
+
+    at_us: int
+    value: int
+    merchant: int | str | None
+
+
+class WindowPlan:
+    """What a view asks of its windows: for each aggregate its statistic and length, in the view's order."""
+
+    def __init__(self, view: FeatureView) -> None:
+        self.asked = [(aggregate.statistic, microseconds(aggregate.window)) for aggregate in view.aggregates]
+        self.longest = microseconds(view.ttl)
+        self.lengths = sorted({length for _, length in self.asked})
+        self.readings = [(_READINGS[what], self.lengths.index(length)) for what, length in self.asked]
+        statistics = {what for what, _ in self.asked}
+        self.squares = "amount_sum_of_squares" in statistics
+        self.largest = "amount_max" in statistics
+        self.merchants = "distinct_merchants" in statistics
+
+
+class KeyWindows:
+    """The events of one key that its windows, or those of a later event, can hold. `last_us`: the row's moment."""
+
+    __slots__ = ("_moments", "_peak_moments", "_peaks", "_plan", "_seen", "_squares", "_sums", "last_us")
+
+    def __init__(self, plan: WindowPlan, last_us: int, events: Iterable[Moved] = ()) -> None:
+        """`events`: those in the longest window as of `last_us`, by moment."""
+        self._plan = plan
+        self.last_us = last_us
+        self._moments: list[int] = []
+        self._sums = [0]  # running: of the first n values
+        self._squares = [0]
+        self._peak_moments: list[int] = []  # of the values that no later one reaches; the values fall
+        self._peaks: list[int] = []
+        self._seen: dict[int | str, int] = {}  # merchant: last moment
+        for event in events:
+            self._append(event)
+
+    def add(self, event: Moved) -> None:
+        """Take in one more event. One that came late enters the windows of the row that stands."""
+        if event.at_us >= self.last_us:
+            self.last_us = event.at_us
+            self._append(event)
+        elif event.at_us > self.last_us - self._plan.longest:
+            self._insert(event)
+
+    def values(self) -> tuple[int | None, ...]:
+        """The aggregates as of `last_us`."""
+        starts = [bisect_right(self._moments, self.last_us - length) for length in self._plan.lengths]
+        if starts[-1] > _DEAD_BEFORE_TRIM and 2 * starts[-1] > len(self._moments):
+            dead = starts[-1]
+            self._trim(dead)
+            starts = [start - dead for start in starts]
+        return tuple(read(self, starts[which], self._plan.lengths[which]) for read, which in self._plan.readings)
+
+    def _append(self, event: Moved) -> None:
+        at, value, merchant = event
+        self._moments.append(at)
+        self._sums.append(self._sums[-1] + value)
+        if self._plan.squares:
+            self._squares.append(self._squares[-1] + value * value)
+        if self._plan.largest:
+            while self._peaks and self._peaks[-1] <= value:
+                self._peaks.pop()
+                self._peak_moments.pop()
+            self._peaks.append(value)
+            self._peak_moments.append(at)
+        if self._plan.merchants and merchant is not None:
+            self._seen[merchant] = at
+
+    def _insert(self, late: Moved) -> None:
+        """Append again everything after the late event. Merchants keep their last moment, whatever the order."""
+        place = bisect_right(self._moments, late.at_us)
+        after = [
+            Moved(self._moments[n], self._sums[n + 1] - self._sums[n], None) for n in range(place, len(self._moments))
+        ]
+        values = [self._sums[n + 1] - self._sums[n] for n in range(place)]
+        moments = self._moments[:place]
+        seen = self._seen
+        if late.merchant is not None:
+            seen[late.merchant] = max(late.at_us, seen.get(late.merchant, late.at_us))
+        before = (Moved(at, value, None) for at, value in zip(moments, values, strict=True))
+        self.__init__(self._plan, self.last_us, (*before, late._replace(merchant=None), *after))
+        self._seen = seen
+
+    def _trim(self, dead: int) -> None:
+        """Forget what no window can hold any more; totals are read as differences, so that they may start anywhere."""
+        oldest = self._moments[dead - 1]
+        del self._moments[:dead], self._sums[:dead]
+        if self._plan.squares:
+            del self._squares[:dead]
+        gone = bisect_right(self._peak_moments, oldest)
+        del self._peaks[:gone], self._peak_moments[:gone]
+        self._seen = {merchant: at for merchant, at in self._seen.items() if at > oldest}
+
+    def _count(self, start: int, length: int) -> int:
+        return len(self._moments) - start
+
+    def _sum(self, start: int, length: int) -> int:
+        return max(-INT64_MAX, min(INT64_MAX, self._sums[-1] - self._sums[start]))
+
+    def _sum_of_squares(self, start: int, length: int) -> int:
+        return min(INT64_MAX, self._squares[-1] - self._squares[start])
+
+    def _max(self, start: int, length: int) -> int | None:
+        first = bisect_right(self._peak_moments, self.last_us - length)
+        return self._peaks[first] if first < len(self._peaks) else None
+
+    def _merchants(self, start: int, length: int) -> int:
+        since = self.last_us - length
+        return sum(at > since for at in self._seen.values())
+
+
+_READINGS: dict[str, Callable[[KeyWindows, int, int], int | None]] = {
+    "count": KeyWindows._count,  # pyright: ignore[reportPrivateUsage]
+    "amount_sum": KeyWindows._sum,  # pyright: ignore[reportPrivateUsage]
+    "amount_sum_of_squares": KeyWindows._sum_of_squares,  # pyright: ignore[reportPrivateUsage]
+    "amount_max": KeyWindows._max,  # pyright: ignore[reportPrivateUsage]
+    "distinct_merchants": KeyWindows._merchants,  # pyright: ignore[reportPrivateUsage]
+    "label_count": KeyWindows._count,  # pyright: ignore[reportPrivateUsage]
+    "fraud_count": KeyWindows._sum,  # pyright: ignore[reportPrivateUsage]
+}

@@ -1,0 +1,161 @@
+"""The oracle by numbers counted by hand."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from sentinel.config import Column, Features
+from sentinel.features.audit.oracle import ASKED_AT, expected_features, moments_asked
+from sentinel.features.spec import FeatureSet, feature_set
+from tests.features.project import START, columns, row, table_of
+
+SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
+MICROSECOND = timedelta(microseconds=1)
+RULES = Features(ingestion_lag=SECOND, label_delay=3 * DAY)
+
+
+def wanted_for(rows: list[dict[str, Any]]) -> FeatureSet:
+    optional = [name for name in ("merchant_id", "recorded_at", "label_available_at") if name in rows[0]]
+    return feature_set(columns(**{name: Column(source=name) for name in optional}), RULES)
+
+
+def ask(rows: list[dict[str, Any]], at: datetime, **keys: int | None) -> dict[str, int | None]:
+    """The features of `keys` (customer 1 unless given) as of `at`."""
+    wanted, source = wanted_for(rows), table_of(rows)
+    keys = {"customer_id": 1, **({"merchant_id": None} if "merchant_id" in rows[0] else {}), **keys}
+    asked = {name: pa.array([key], pa.int64()) for name, key in keys.items()}
+    asked[ASKED_AT] = pa.array([at], pa.timestamp("us", "UTC"))
+    return dict(zip(wanted.columns, expected_features(source, wanted, pa.table(asked))[0], strict=True))
+
+
+def test_payment_counts_from_the_ingestion_lag_on() -> None:
+    rows = [row(1, 0 * HOUR)]
+    assert ask(rows, START + SECOND - MICROSECOND)["customer_count_1h"] is None
+    found = ask(rows, START + SECOND)
+    assert (found["customer_count_1h"], found["customer_spending_age_us"]) == (1, 0)
+
+
+def test_window_holds_its_end_and_not_its_start() -> None:
+    rows = [row(1, 0 * HOUR, amount_minor=1), row(2, HOUR - MICROSECOND, amount_minor=2), row(3, HOUR, amount_minor=4)]
+    found = ask(rows, START + 5 * HOUR)
+    assert (found["customer_amount_sum_1h"], found["customer_amount_sum_1d"]) == (6, 7)
+    assert (found["customer_count_1h"], found["customer_amount_max_1d"]) == (2, 4)
+    assert found["customer_amount_sum_of_squares_1d"] == 1 + 4 + 16
+
+
+def test_value_speaks_as_of_the_last_event_until_its_ttl() -> None:
+    rows = [row(1, 0 * HOUR, amount_minor=5), row(2, HOUR, amount_minor=7)]
+    last = START + HOUR + SECOND
+    found = ask(rows, last + 30 * DAY)
+    assert (found["customer_amount_sum_1d"], found["customer_spending_age_us"]) == (12, 30 * DAY // MICROSECOND)
+    expired = ask(rows, last + 30 * DAY + MICROSECOND)
+    assert {name: value for name, value in expired.items() if "labels" not in name} == {
+        name: None for name in expired if "labels" not in name
+    }
+
+
+def test_payments_of_one_moment_make_one_row() -> None:
+    rows = [row(number, 0 * HOUR, amount_minor=number) for number in (1, 2, 3)]
+    found = ask(rows, START + SECOND)
+    assert (found["customer_count_1h"], found["customer_amount_sum_1h"], found["customer_amount_max_1d"]) == (3, 6, 3)
+
+
+def test_keys_that_read_alike_are_told_apart() -> None:
+    rows = [row(1, 0 * HOUR, customer_id=1, merchant_id=23), row(2, HOUR, customer_id=12, merchant_id=3)]
+    at = START + 2 * HOUR
+    assert ask(rows, at, customer_id=1, merchant_id=23)["customer_merchant_count_30d"] == 1
+    assert (
+        ask(rows, at, customer_id=12, merchant_id=3)["customer_merchant_spending_age_us"]
+        == (HOUR - SECOND) // MICROSECOND
+    )
+    assert ask(rows, at, customer_id=1, merchant_id=3)["customer_merchant_count_30d"] is None
+    assert ask(rows, at, customer_id=1, merchant_id=3)["merchant_count_30d"] == 1
+    assert ask(rows, at, customer_id=1, merchant_id=None)["merchant_count_30d"] is None
+
+
+def test_different_merchants_are_counted_once_and_null_not_at_all() -> None:
+    rows = [row(number, number * HOUR, merchant_id=merchant) for number, merchant in enumerate([7, 7, None, 8])]
+    assert ask(rows, START + 4 * HOUR)["customer_distinct_merchants_1d"] == 2
+    assert ask(rows, START + 4 * HOUR)["customer_count_1d"] == 4
+
+
+@pytest.mark.parametrize(
+    ("label_at", "known_at"),
+    [(-DAY, SECOND), (2 * DAY, 2 * DAY), (None, None)],
+    ids=["early: with its payment", "late: when it arrives", "never"],
+)
+def test_label_counts_when_the_bank_has_it(label_at: timedelta | None, known_at: timedelta | None) -> None:
+    moment = None if label_at is None else START + label_at
+    rows = [row(1, 0 * HOUR, is_fraud=True, label_available_at=moment)]
+    if known_at is None:
+        assert ask(rows, START + 20 * DAY)["customer_fraud_count_30d"] is None
+    else:
+        assert ask(rows, START + known_at - MICROSECOND)["customer_fraud_count_30d"] is None
+        assert ask(rows, START + known_at)["customer_fraud_count_30d"] == 1
+
+
+def test_label_without_a_time_counts_after_the_delay_and_an_unknown_one_never() -> None:
+    rows = [row(1, 0 * HOUR, is_fraud=False), row(2, 0 * HOUR)]
+    assert ask(rows, START + 3 * DAY - MICROSECOND)["customer_label_count_30d"] is None
+    found = ask(rows, START + 3 * DAY)
+    assert (found["customer_label_count_30d"], found["customer_fraud_count_30d"]) == (1, 0)
+
+
+def test_correction_replaces_from_its_arrival_on_and_never_before() -> None:
+    rows = [
+        row(1, 0 * HOUR, amount_minor=5, recorded_at=START),
+        row(1, 0 * HOUR, amount_minor=9, recorded_at=START + 2 * HOUR),
+    ]
+    assert ask(rows, START + 2 * HOUR + SECOND - MICROSECOND)["customer_amount_sum_1d"] == 5
+    found = ask(rows, START + 2 * HOUR + SECOND)
+    assert (found["customer_amount_sum_1d"], found["customer_count_1d"], found["customer_spending_age_us"]) == (9, 1, 0)
+
+
+def test_correction_of_the_customer_leaves_a_row_without_the_payment() -> None:
+    rows = [row(1, 0 * HOUR, recorded_at=START), row(1, 0 * HOUR, customer_id=2, recorded_at=START + 2 * HOUR)]
+    left = ask(rows, START + 3 * HOUR)
+    assert (left["customer_count_1d"], left["customer_amount_sum_1d"], left["customer_amount_max_1d"]) == (0, 0, None)
+    assert left["customer_spending_age_us"] == (HOUR - SECOND) // MICROSECOND
+    assert ask(rows, START + 3 * HOUR, customer_id=2)["customer_count_1d"] == 1
+
+
+def test_row_recorded_before_its_payment_is_known_after_the_payment() -> None:
+    rows = [row(1, 0 * HOUR, recorded_at=START - DAY)]
+    assert ask(rows, START)["customer_count_1d"] is None
+    assert ask(rows, START + SECOND)["customer_count_1d"] == 1
+
+
+@pytest.mark.parametrize("amount", [2**63 - 1, -(2**63) + 1, 3_037_000_500])
+def test_sums_end_where_int64_ends(amount: int) -> None:
+    rows = [row(number, number * SECOND, amount_minor=amount) for number in range(2)]
+    found = ask(rows, START + HOUR)
+    assert found["customer_amount_sum_1d"] == max(-(2**63) + 1, min(2**63 - 1, 2 * amount))
+    assert found["customer_amount_sum_of_squares_1d"] == 2**63 - 1
+
+
+def test_transaction_is_asked_about_before_any_version_of_it_was_known() -> None:
+    rows = [
+        row(1, 5 * HOUR, recorded_at=START + 5 * HOUR),
+        row(1, 2 * HOUR, recorded_at=START + 6 * HOUR),
+        row(2, 5 * HOUR, recorded_at=START + 4 * HOUR),
+        row(2, 1 * HOUR, recorded_at=START + 4 * HOUR + SECOND),
+    ]
+    source = table_of(rows)
+    asked = moments_asked(source, wanted_for(rows), source.take([0, 2]))
+    epoch = [round((START + after).timestamp() * 1_000_000) for after in (5 * HOUR, 4 * HOUR + 2 * SECOND)]
+    assert asked.tolist() == [epoch[0], epoch[1] - 1]
+
+
+def test_a_leaky_definition_is_answered_by_the_honest_rules() -> None:
+    rows = [row(1, 0 * HOUR, amount_minor=5), row(2, 3 * HOUR, amount_minor=7)]
+    leaky = RULES.spec.model_validate({
+        "customer": {"spending": {"amount_sum": [{"back": "1d", "ahead": "1d"}], "known_after": "0s"}}
+    })  # fmt: skip
+    wanted = feature_set(columns(), RULES.model_copy(update={"spec": leaky}))
+    at = pa.array([START, START + SECOND], pa.timestamp("us", "UTC"))
+    asked = pa.table({"customer_id": pa.array([1, 1], pa.int64()), ASKED_AT: at})
+    assert expected_features(table_of(rows), wanted, asked) == [(None, None), (5, 0)]

@@ -12,7 +12,7 @@ from sentinel.storage import closed_place_in_a_sentence, disk_full_in_a_sentence
 
 
 def build_app() -> typer.Typer:
-    from flows.cli import data, features, models
+    from flows.cli import config, data, features, models
     from flows.cli.deploy import deploy
     from flows.cli.doctor import doctor
     from flows.cli.evaluate import evaluate
@@ -22,6 +22,7 @@ def build_app() -> typer.Typer:
         "Raw card transactions to a fraud model in production, with evidence for every step.", "sentinel run --json"
     )
     app.command(epilog="Example: sentinel run --config configs/handbook.toml")(run)
+    app.add_typer(config.app, name="config")
     app.add_typer(data.app, name="data")
     app.add_typer(features.app, name="features")
     app.add_typer(models.app, name="models")

@@ -132,8 +132,12 @@ def _answer(table: Any, row: OnlineRow, requested: list[str] | None) -> tuple[da
     names = [feature.name for feature in table.features]
     values = dict(zip(names, (*row.values, row.known_at_us), strict=True))
     asked = names if requested is None else [name for name in requested if name in values]
-    held = {name: Value() if values[name] is None else Value(int64_val=values[name]) for name in asked}
+    held = {name: _value(values[name]) for name in asked}
     return _EPOCH + row.known_at_us * _MICROSECOND, held
+
+
+def _value(stored: int | None) -> Any:
+    return Value() if stored is None else Value(int64_val=stored)
 
 
 def _microseconds_since_1970(moment: datetime) -> int:

@@ -1,22 +1,24 @@
 """The rows of a built table that belong online: of each view, the latest of each key that can still be read."""
 
-# duckdb carries few types:
+# duckdb and pyarrow carry few types:
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportMissingTypeStubs=false
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
+import pyarrow as pa
 
 from sentinel.features.applied import VIEWS
-from sentinel.features.online.rows import OnlineRow
+from sentinel.features.online.rows import Key, OnlineRow
 from sentinel.features.spec import FeatureSet, FeatureView, microseconds
 
 BATCH_ROWS = 20_000  # a transaction of the store: short, so that a stream beside it waits little
@@ -109,6 +111,20 @@ class LatestRows:
         keys = _names(*self.view.keys)
         query = f"SELECT * FROM {_HELD} ORDER BY hash({keys}, {_SEED}), {keys} LIMIT ?"
         return [self._row(each) for each in self.database.execute(query, [rows]).fetchall()]
+
+    def lacking(self, held: Sequence[tuple[Key, int]]) -> list[Key]:
+        """Those keys whose latest row is not of this moment."""
+        if not held:
+            return []
+        names = (*self.view.keys, self.view.known_at)
+        columns = zip(*((*key, moment) for key, moment in held), strict=True)
+        asked = pa.table(dict(zip(names, map(list, columns), strict=True)))
+        query = f"SELECT {_names(*self.view.keys)} FROM asked ANTI JOIN {_HELD} USING ({_names(*names)})"
+        self.database.register("asked", asked)
+        try:
+            return [tuple(key) for key in self.database.execute(query).fetchall()]
+        finally:
+            self.database.unregister("asked")
 
     def _row(self, found: tuple[Any, ...]) -> OnlineRow:
         keys = len(self.view.keys)

@@ -2,21 +2,28 @@
 
 What was written is noted in the store beside the rows: how far, and a digest of the table's latest rows so far. While
 a table's past has that digest, only what became knowable since is written; an emptied or another store has no note,
-and gets everything. A killed run leaves no note, so that the next one completes it; no row is older afterwards.
+and gets everything. A killed run leaves no new note, so that the next one completes it. No row becomes older, but for
+those of a past that the table no longer has.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from sentinel.artifacts import FeatureTable, OnlineFeatures
-from sentinel.features.online.latest import BuiltTable, Content, Reach, open_table
-from sentinel.features.online.proof import ONLINE, SAMPLE, Sample, absent_keys, find_mismatches, subject
+from sentinel.features.online.latest import BuiltTable, Content, LatestRows, Reach, open_table
+from sentinel.features.online.proof import ONLINE, SAMPLE, Sample, absent_keys, find_mismatches
+from sentinel.features.online.record import (
+    Materialized,
+    Noted,
+    ViewOnline,
+    note_complete,
+    note_outdated,
+    read_note,
+)
 from sentinel.features.online.rows import OnlineRow, OnlineRows
 from sentinel.features.online.store import SOME_CONFIGURATION, open_online, store_kind
 from sentinel.features.spec import FeatureSet, FeatureView, microseconds, view_name
@@ -28,57 +35,9 @@ SAMPLED_ROWS = 300  # a view
 _SEED = 7
 
 
-@dataclass(frozen=True)
-class ViewOnline:
-    """`rows`: of the table that can still be read; `written`: those that the store did not have yet.
-
-    They became knowable after `after_us` and not after `watermark_us`; `digest` is theirs.
-    """
-
-    view: str
-    rows: int
-    written: int
-    after_us: int
-    watermark_us: int
-    digest: str
-
-    @property
-    def reach(self) -> Reach:
-        return Reach(self.after_us, self.watermark_us)
-
-
-@dataclass(frozen=True)
-class Materialized:
-    feature_set: FeatureSet
-    end_us: int
-    views: tuple[ViewOnline, ...]
-    sample: Sample
-    mismatches: tuple[str, ...]
-
-    @property
-    def rows(self) -> int:
-        return sum(view.rows for view in self.views)
-
-    @property
-    def written(self) -> int:
-        return sum(view.written for view in self.views)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "feature_set_hash": self.feature_set.hash,
-            "end_us": self.end_us,
-            "rows": self.rows,
-            "written": self.written,
-            "views": [asdict(view) for view in self.views],
-            "sampled": self.sample.size,
-            "mismatches": len(self.mismatches),
-            "first_mismatches": list(self.mismatches[:10]),
-        }
-
-
 def materialize(
-    table: FeatureTable, *, name: str, paths: Paths, redis_url: str | None, out: Path, where: str = SOME_CONFIGURATION,
-    progress: Progress = silent,
+    table: FeatureTable, *, name: str, paths: Paths, redis_url: str | None, out: Path,
+    where: str = SOME_CONFIGURATION, progress: Progress = silent,
 ) -> OnlineFeatures:  # fmt: skip
     """Bring the online store of `name` up to date with a built table, and prove it on sampled rows.
 
@@ -112,42 +71,14 @@ def bring_online(
     """Write what the store lacks of the table in the folder `table`; `until_us`: as of that moment instead of now."""
     with open_table(table, spill) as built:
         end_us = built.end_us() if until_us is None else until_us
-        now_us = time.time_ns() // 1000 if until_us is None else until_us
-        done = _write_views(built, rows, end_us, now_us, progress)
+        reached_us = _speaks_until(built.feature_set, end_us, time.time_ns() // 1000) if until_us is None else until_us
+        filling = _Filling(built, rows, read_note(rows, built.feature_set), end_us, reached_us)
+        done = filling.fill(progress)
         if done.mismatches:  # the note stands, but rows were lost: by eviction, or by hand
-            rows.note(subject(built.feature_set.hash), "")
-            done = _write_views(built, rows, end_us, now_us, progress)
+            done = replace(filling, noted=Noted({}, None, None)).fill(progress)
+        if not done.mismatches:
+            note_complete(rows, done)
         return done
-
-
-def _write_views(built: BuiltTable, rows: OnlineRows, end_us: int, now_us: int, progress: Progress) -> Materialized:
-    wanted = built.feature_set
-    noted = rows.noted(subject(wanted.hash))
-    before = {view["view"]: ViewOnline(**view) for view in json.loads(noted)["views"]} if noted else {}
-    until_us = _speaks_until(wanted, end_us, now_us)
-    views: list[ViewOnline] = []
-    sampled: dict[str, list[OnlineRow]] = {}
-    for done, view in enumerate(wanted.views):
-        name = view_name(view, wanted)
-        reach = Reach(end_us - microseconds(view.ttl) - 1, until_us)
-        with built.latest(view, reach) as latest:
-            content = latest.content()
-            since_us = _held_until(built, view, before.get(name), reach, content)
-            if before and since_us == reach.after_us:
-                rows.note(subject(wanted.hash), "")  # a run that is killed from here on has to be done again
-            written = 0
-            for batch in latest.batches(since_us):
-                rows.write(name, batch)
-                written += len(batch)
-                progress(done + written / content.rows, len(wanted.views), name)
-            views.append(ViewOnline(name, content.rows, written, *reach, content.digest))
-            sampled[name] = latest.sample(SAMPLED_ROWS)
-    sample = Sample(end_us, sampled, {name: absent_keys(found, _SEED) for name, found in sampled.items()})
-    made = Materialized(wanted, end_us, tuple(views), sample, tuple(find_mismatches(rows, sample)))
-    if not made.mismatches:
-        rows.note(subject(wanted.hash), json.dumps(made.to_dict()))
-    progress(len(wanted.views), len(wanted.views), "compared with the table")
-    return made
 
 
 def _speaks_until(wanted: FeatureSet, end_us: int, now_us: int) -> int:
@@ -160,9 +91,75 @@ def _speaks_until(wanted: FeatureSet, end_us: int, now_us: int) -> int:
     return now_us if end_us <= now_us <= end_us + longest else end_us
 
 
-def _held_until(built: BuiltTable, view: FeatureView, before: ViewOnline | None, reach: Reach, content: Content) -> int:
-    """Up to when the store holds what this table says; the start of `reach` when it never did, or no longer does."""
-    if before is None:
-        return reach.after_us
-    past = content if before.reach == reach else built.content(view, before.reach)
-    return max(before.watermark_us, reach.after_us) if past.digest == before.digest else reach.after_us
+@dataclass(frozen=True)
+class _Filling:
+    """One pass over a table: up to `until_us`, without what was expired at the end of its data."""
+
+    built: BuiltTable
+    rows: OnlineRows
+    noted: Noted
+    end_us: int
+    until_us: int
+
+    def fill(self, progress: Progress) -> Materialized:
+        wanted = self.built.feature_set
+        views: list[ViewOnline] = []
+        sampled: dict[str, list[OnlineRow]] = {}
+        for done, view in enumerate(wanted.views):
+            name = view_name(view, wanted)
+            progress(done, len(wanted.views), name)
+            with self.built.latest(view, self._reach(view)) as latest:
+                views.append(self._fill_view(latest, view, name, _part(progress, done, len(wanted.views), name)))
+                sampled[name] = latest.sample(SAMPLED_ROWS)
+        progress(len(wanted.views), len(wanted.views), "compare with the table")
+        sample = Sample(self.end_us, sampled, {name: absent_keys(found, _SEED) for name, found in sampled.items()})
+        return Materialized(wanted, self.end_us, tuple(views), sample, tuple(find_mismatches(self.rows, sample)))
+
+    def _fill_view(self, latest: LatestRows, view: FeatureView, name: str, progress: Progress) -> ViewOnline:
+        content = latest.content()
+        reach, since_us = self._reach(view), self._held_until(view, name, content)
+        outdated_us = self.noted.outdated_until_us
+        if since_us is None and self.noted.end_us is not None:
+            outdated_us = max(self.noted.end_us, outdated_us or self.noted.end_us)
+            note_outdated(self.rows, self.built.feature_set, outdated_us)
+        written = 0
+        for batch in latest.batches(reach.after_us if since_us is None else since_us):
+            self.rows.write(name, batch)
+            written += len(batch)
+            progress(written, content.rows)
+        if outdated_us is not None:
+            self._replace_outdated(latest, name, reach, outdated_us)
+        return ViewOnline(name, content.rows, written, *reach, content.digest)
+
+    def _reach(self, view: FeatureView) -> Reach:
+        return Reach(self.end_us - microseconds(view.ttl) - 1, self.until_us)
+
+    def _held_until(self, view: FeatureView, name: str, content: Content) -> int | None:
+        """Up to when the store holds what this table says; None when it never did, or no longer does."""
+        before = self.noted.views.get(name)
+        if before is None:
+            return None
+        reach = self._reach(view)
+        past = content if before.reach == reach else self.built.content(view, before.reach)
+        return max(before.until_us, reach.after_us) if past.digest == before.digest else None
+
+    def _replace_outdated(self, latest: LatestRows, name: str, reach: Reach, until_us: int) -> None:
+        """Take away what other data wrote: rows up to `until_us` that the table does not have. A stream's are later."""
+        outdated = {
+            key
+            for batch in self.rows.held(name)
+            for key in latest.lacking([(key, moment) for key, moment in batch if moment <= until_us])
+        }
+        self.rows.remove(name, list(outdated), until_us)
+        for batch in latest.batches(reach.after_us):
+            if again := [row for row in batch if row.key in outdated]:
+                self.rows.write(name, again)
+
+
+def _part(progress: Progress, done: int, views: int, name: str) -> Progress:
+    """The progress of one view within that of all."""
+
+    def tell(part: float, total: float, doing: str = "") -> None:
+        progress(done + part / total, views, name)
+
+    return tell

@@ -1,6 +1,6 @@
 """Whether the online store holds what a materialization wrote: sampled rows are read back and compared.
 
-A row that is newer than the end of the data came with a stream and is no fault; anything else that differs is one.
+A row that is newer than the table's came with a stream and is no fault; anything else that differs is one.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def find_mismatches(rows: OnlineRows, sample: Sample) -> list[str]:
     return [
         f"{view} {list(key)}: the table has {_said(wanted)}, the store {_said(held)}"
         for (view, key, wanted), held in zip(expected, stored, strict=True)
-        if held != wanted and not (held is not None and held.known_at_us > sample.end_us)
+        if held != wanted and not _is_newer(held, sample.end_us if wanted is None else wanted.known_at_us)
     ]
 
 
@@ -103,6 +103,10 @@ def is_online(folder: Path, rows: OnlineRows) -> OnlineState:
         return OnlineState(False, reason, sample.size, len(mismatches))
     reason = f"The online store holds the feature set {version}: {sample.size} sampled keys are equal to the table."
     return OnlineState(True, reason, sample.size, 0)
+
+
+def _is_newer(held: OnlineRow | None, moment_us: int) -> bool:
+    return held is not None and held.known_at_us > moment_us
 
 
 def _other(value: int | str, drawn: random.Random) -> int | str:

@@ -8,7 +8,7 @@ A row never expires here: data may be months old when a replay asks as of then. 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -16,31 +16,49 @@ from urllib.parse import urlsplit, urlunsplit
 import redis
 from redis import exceptions
 
-from sentinel.errors import ServiceUnavailable
-from sentinel.features.online.rows import Key, OnlineRow, pack_key, pack_row, unpack_row
+from sentinel.errors import ConfigInvalid, ServiceUnavailable
+from sentinel.features.online.rows import (
+    MOMENT_BYTES,
+    Key,
+    OnlineRow,
+    pack_key,
+    pack_moment,
+    pack_row,
+    unpack_key,
+    unpack_moment,
+    unpack_row,
+)
 
 _TIMEOUT_S = 10.0
 _ROWS_A_CALL = 500  # of the script: other clients wait no longer than one call takes
 _CALLS_A_TRIP = 20
 
 # Bytes are compared one by one: Lua compares strings by the server's locale.
-_KEEP_NEWER = """
-local function is_older(new, old)
+_IS_OLDER = """
+local function is_older(a, b)
   for i = 1, 8 do
-    local a, b = string.byte(new, i), string.byte(old, i)
-    if a ~= b then return a < b end
+    local x, y = string.byte(a, i), string.byte(b, i)
+    if x ~= y then return x < y end
   end
   return false
 end
+"""
+_KEEP_NEWER = f"""{_IS_OLDER}
 for i, key in ipairs(KEYS) do
   local old = redis.call('GETRANGE', key, 0, 7)
   if #old < 8 or not is_older(ARGV[i], old) then redis.call('SET', key, ARGV[i]) end
 end
 """
+_REMOVE = f"""{_IS_OLDER}
+for _, key in ipairs(KEYS) do
+  local old = redis.call('GETRANGE', key, 0, 7)
+  if #old == 8 and not is_older(ARGV[1], old) then redis.call('DEL', key) end
+end
+"""
 
 
 class RedisRows:
-    """`name`: of the data set; `where`: the configuration that names the address, `file:line`, for who has to mend it."""
+    """`name`: of the data set; `where`: the configuration that names the address, for who has to mend it."""
 
     def __init__(self, name: str, url: str, where: str) -> None:
         self._prefix = f"sentinel:{name}"
@@ -53,8 +71,9 @@ class RedisRows:
                     url, socket_connect_timeout=_TIMEOUT_S, socket_timeout=_TIMEOUT_S
                 )
             except ValueError as error:
-                raise ServiceUnavailable(
-                    f"{self._place} is no address of a Redis: {error}. Mend REDIS_URL, or services.redis_url in {where}."
+                raise ConfigInvalid(
+                    f"{self._place} is no address of a Redis: {error}. Mend REDIS_URL, or services.redis_url in "
+                    f"{where}."
                 ) from error
             self._redis.ping()
 
@@ -72,6 +91,28 @@ class RedisRows:
         return [
             None if packed is None else unpack_row(key, packed) for (_, key), packed in zip(asked, found, strict=True)
         ]
+
+    def held(self, view: str) -> Iterator[list[tuple[Key, int]]]:
+        prefix = f"{self._prefix}:{view}:".encode()
+        cursor = None
+        with self._answered():
+            while cursor != 0:
+                cursor, keys = self._redis.scan(cursor or 0, match=prefix + b"*", count=_ROWS_A_CALL * _CALLS_A_TRIP)
+                with self._redis.pipeline(transaction=False) as pipeline:
+                    for key in keys:
+                        pipeline.getrange(key, 0, MOMENT_BYTES - 1)
+                    moments: list[bytes] = pipeline.execute()
+                yield [
+                    (unpack_key(key.removeprefix(prefix)), unpack_moment(moment))
+                    for key, moment in zip(keys, moments, strict=True)
+                    if moment
+                ]
+
+    def remove(self, view: str, keys: Sequence[Key], until_us: int) -> None:
+        with self._answered():
+            for start in range(0, len(keys), _ROWS_A_CALL):
+                names = [self._key(view, key) for key in keys[start : start + _ROWS_A_CALL]]
+                self._redis.eval(_REMOVE, len(names), *names, pack_moment(until_us))
 
     def note(self, subject: str, text: str) -> None:
         with self._answered():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import NamedTuple, Protocol
 
@@ -42,6 +42,13 @@ class OnlineRows(Protocol):
         """The row of each view and key, in order; one round trip."""
         ...
 
+    def held(self, view: str) -> Iterator[list[tuple[Key, int]]]:
+        """Every key of a view with its row's moment, in batches; what is written meanwhile may be missing."""
+        ...
+
+    def remove(self, view: str, keys: Sequence[Key], until_us: int) -> None:
+        """Forget the rows of these keys that became knowable up to then."""
+
     def note(self, subject: str, text: str) -> None:
         """Keep a text beside the rows: it is lost when they are."""
 
@@ -52,6 +59,10 @@ class OnlineRows(Protocol):
 
 def pack_key(key: Key) -> str:
     return _write_key(key)
+
+
+def unpack_key(written: str | bytes) -> Key:
+    return tuple(json.loads(written))
 
 
 def pack_moment(moment_us: int) -> bytes:
@@ -70,6 +81,10 @@ def pack_row(row: OnlineRow) -> bytes:
             values.append(value)
     form = _form(len(values))
     return form.pack(row.known_at_us + _SIGN, nulls.to_bytes(_bitmap_bytes(len(values)), "big"), *values)
+
+
+def unpack_moment(packed: bytes) -> int:
+    return int.from_bytes(packed[:MOMENT_BYTES], "big") - _SIGN
 
 
 def unpack_row(key: Key, packed: bytes) -> OnlineRow:

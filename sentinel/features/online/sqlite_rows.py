@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 from sentinel.errors import ServiceUnavailable
-from sentinel.features.online.rows import MOMENT_BYTES, Key, OnlineRow, pack_key, pack_row, unpack_row
+from sentinel.features.online.rows import (
+    MOMENT_BYTES,
+    Key,
+    OnlineRow,
+    pack_key,
+    pack_moment,
+    pack_row,
+    unpack_key,
+    unpack_moment,
+    unpack_row,
+)
 from sentinel.storage import disk_full_in_a_sentence
 
+_BATCH = 20_000
 _WAIT_S = 60.0  # for another process's transaction
 _NOTES = "CREATE TABLE IF NOT EXISTS notes (subject TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID"
 
@@ -45,6 +57,20 @@ class SqliteRows:
         with self._answered():
             return [self._read_one(view, key) for view, key in asked]
 
+    def held(self, view: str) -> Iterator[list[tuple[Key, int]]]:
+        last = ""
+        while found := self._after(view, last):
+            last = found[-1][0]
+            yield [(unpack_key(key), unpack_moment(moment)) for key, moment in found]
+
+    def remove(self, view: str, keys: Sequence[Key], until_us: int) -> None:
+        if keys:
+            with self._transaction():
+                self._database.executemany(
+                    f'DELETE FROM "{view}" WHERE key = ? AND substr(row, 1, {MOMENT_BYTES}) <= ?',
+                    [(pack_key(key), pack_moment(until_us)) for key in keys],
+                )
+
     def note(self, subject: str, text: str) -> None:
         with self._transaction():
             self._database.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (subject, text))
@@ -57,14 +83,24 @@ class SqliteRows:
     def close(self) -> None:
         self._database.close()
 
+    def _after(self, view: str, key: str) -> list[tuple[str, bytes]]:
+        with self._answered():
+            return self._rows_of(
+                f'SELECT key, substr(row, 1, {MOMENT_BYTES}) FROM "{view}" WHERE key > ? ORDER BY key LIMIT {_BATCH}',
+                key,
+            )
+
     def _read_one(self, view: str, key: Key) -> OnlineRow | None:
+        found = self._rows_of(f'SELECT row FROM "{view}" WHERE key = ?', pack_key(key))
+        return unpack_row(key, found[0][0]) if found else None
+
+    def _rows_of(self, query: str, key: str) -> list[Any]:
         try:
-            found = self._database.execute(f'SELECT row FROM "{view}" WHERE key = ?', (pack_key(key),)).fetchone()
+            return self._database.execute(query, (key,)).fetchall()
         except sqlite3.OperationalError as error:
             if "no such table" in str(error):  # nothing was ever written to this view
-                return None
+                return []
             raise
-        return unpack_row(key, found[0]) if found else None
 
     @contextmanager
     def _transaction(self) -> Generator[None]:

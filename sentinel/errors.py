@@ -6,6 +6,7 @@
       DataDamaged                 4   stored bytes are not the pinned ones, or are missing
       ValidationFailed            5   the data break an expectation
       LeakageFound                6   a feature knew the future
+        AuditBlind                6   the leak audit could not have seen one
       GateFailed                  7   the candidate did not pass
       RecordInvalid               8   a record, release or decision does not hold
       DiskFull                    9   not enough room for what would be written
@@ -43,6 +44,10 @@ class ValidationFailed(SentinelError):
 
 class LeakageFound(SentinelError):
     exit_code = 6
+
+
+class AuditBlind(LeakageFound):
+    """Nothing is proven: what was planted was not caught, or the data cannot show a leak."""
 
 
 class GateFailed(SentinelError):

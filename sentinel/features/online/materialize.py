@@ -116,8 +116,8 @@ class _Filling:
         return Materialized(wanted, self.end_us, tuple(views), sample, tuple(find_mismatches(self.rows, sample)))
 
     def _fill_view(self, latest: LatestRows, view: FeatureView, name: str, progress: Progress) -> ViewOnline:
-        content = latest.content()
-        reach, since_us = self._reach(view), self._held_until(view, name, content)
+        reach, content = self._reach(view), latest.content()
+        since_us = self._held_until(view, name, content)
         outdated_us = self.noted.outdated_until_us
         if since_us is None and self.noted.end_us is not None:
             outdated_us = max(self.noted.end_us, outdated_us or self.noted.end_us)
@@ -129,19 +129,28 @@ class _Filling:
             progress(written, content.rows)
         if outdated_us is not None:
             self._replace_outdated(latest, name, reach, outdated_us)
-        return ViewOnline(name, content.rows, written, *reach, content.digest)
+        past = (
+            content if reach.until_us == self.end_us else self.built.content(view, Reach(reach.after_us, self.end_us))
+        )
+        return ViewOnline(name, content.rows, written, *reach, content.digest, past.digest)
 
     def _reach(self, view: FeatureView) -> Reach:
         return Reach(self.end_us - microseconds(view.ttl) - 1, self.until_us)
 
     def _held_until(self, view: FeatureView, name: str, content: Content) -> int | None:
-        """Up to when the store holds what this table says; None when it never did, or no longer does."""
-        before = self.noted.views.get(name)
-        if before is None:
+        """Up to when the store holds what this table says; None when it never did, or no longer does.
+
+        Transactions that arrived since may lie between the end of the data then and the moment they were written.
+        """
+        before, end_us = self.noted.views.get(name), self.noted.end_us
+        if before is None or end_us is None:
             return None
         reach = self._reach(view)
-        past = content if before.reach == reach else self.built.content(view, before.reach)
-        return max(before.until_us, reach.after_us) if past.digest == before.digest else None
+        all_of_it = content if before.reach == reach else self.built.content(view, before.reach)
+        if all_of_it.digest == before.digest:
+            return max(before.until_us, reach.after_us)
+        past = self.built.content(view, Reach(before.after_us, end_us))
+        return max(end_us, reach.after_us) if past.digest == before.past_digest else None
 
     def _replace_outdated(self, latest: LatestRows, name: str, reach: Reach, until_us: int) -> None:
         """Take away what other data wrote: rows up to `until_us` that the table does not have. A stream's are later."""
@@ -156,10 +165,10 @@ class _Filling:
                 self.rows.write(name, again)
 
 
-def _part(progress: Progress, done: int, views: int, name: str) -> Progress:
+def _part(progress: Progress, before: int, views: int, name: str) -> Progress:
     """The progress of one view within that of all."""
 
-    def tell(part: float, total: float, doing: str = "") -> None:
-        progress(done + part / total, views, name)
+    def tell(done: float, total: float, doing: str = "") -> None:
+        progress(before + done / total, views, name)
 
     return tell

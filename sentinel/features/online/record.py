@@ -16,7 +16,8 @@ from sentinel.features.spec import FeatureSet
 class ViewOnline:
     """`rows`: of the table that can still be read; `written`: those that the store did not have yet.
 
-    They became knowable after `after_us` and not after `until_us`; `digest` is theirs.
+    They became knowable after `after_us` and not after `until_us`; `digest` is theirs, `past_digest` that of the rows
+    which were the latest at the end of the data.
     """
 
     view: str
@@ -25,6 +26,7 @@ class ViewOnline:
     after_us: int
     until_us: int
     digest: str
+    past_digest: str
 
     @property
     def reach(self) -> Reach:

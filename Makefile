@@ -9,6 +9,11 @@ PYTHON ?= python3.11
 KIND := $(shell nvidia-smi -L 2>/dev/null | grep -q GPU && echo gpu || echo cpu)
 LOCK := requirements/$(KIND).lock
 READY := .venv/.installed-$(KIND)
+# Spark (make spark) goes on top; once asked for it stays
+SPARK_READY := .venv/.installed-spark
+WITH_SPARK := $(if $(wildcard $(SPARK_READY)),requirements/spark.lock)
+# pyspark is published as source alone: built with the locked setuptools, not with one that no hash was checked of
+BUILD := --no-build-isolation-package pyspark
 # torch for CPUs is no package of the ordinary index: from a folder of wheels, or PyTorch's own index
 TORCH := $(if $(filter gpu,$(KIND)),,$(if $(PIP_FIND_LINKS),--find-links "$(PIP_FIND_LINKS)",--torch-backend cpu))
 
@@ -16,7 +21,7 @@ TORCH := $(if $(filter gpu,$(KIND)),,$(if $(PIP_FIND_LINKS),--find-links "$(PIP_
 STATE := $(or $(SENTINEL_HOME),$(CURDIR)/.sentinel)
 AT_HOME := DO_NOT_TRACK=1 PREFECT_SERVER_ANALYTICS_ENABLED=false MLFLOW_DISABLE_TELEMETRY=true PREFECT_HOME=$(STATE)/prefect
 
-.PHONY: help setup run test lint bench lock lock-check debian-packages mlflow-ui prefect-ui worker
+.PHONY: help setup run test lint bench lock lock-check debian-packages spark mlflow-ui prefect-ui worker
 
 help:
 	@echo "make run         set everything up, run the main job on the embedded data, show the result"
@@ -25,19 +30,27 @@ help:
 	@echo "make mlflow-ui   MLflow's pages of the embedded registry, on http://127.0.0.1:5000"
 	@echo "make prefect-ui  Prefect's server and pages, on http://127.0.0.1:4200"
 	@echo "make worker      a worker for deployed runs, at PREFECT_API_URL or http://127.0.0.1:4200/api"
+	@echo "make spark       add Spark, the other engine of the features; it needs Java 17 or newer"
 	@echo "make bench       every benchmark, a result file each in .sentinel/benchmarks"
 	@echo "make lock        compile requirements/*.lock from pyproject.toml"
 	@echo "make lock-check  check that the locks pin and hash everything"
 
 setup: $(READY)
 
-$(READY): $(LOCK) requirements/bootstrap.lock pyproject.toml
+$(READY): $(LOCK) $(WITH_SPARK) requirements/bootstrap.lock pyproject.toml
 	@echo "Setting up .venv from $(LOCK), every file checked by its hash ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install -qqq --no-input --require-hashes -r requirements/bootstrap.lock 2>&1
-	@$(BIN)/uv pip sync --quiet --require-hashes $(TORCH) --python $(BIN)/python $(LOCK)
+	@$(BIN)/uv pip sync --quiet --require-hashes $(TORCH) $(BUILD) --python $(BIN)/python $(LOCK) $(WITH_SPARK)
 	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --offline --python $(BIN)/python --editable .
-	@rm -f .venv/.installed-* && touch $@
+	@rm -f .venv/.installed-cpu .venv/.installed-gpu && touch $@
+
+spark: $(SPARK_READY)
+
+$(SPARK_READY): $(READY) requirements/spark.lock
+	@echo "Adding Spark to .venv from requirements/spark.lock ..."
+	@$(BIN)/uv pip install --quiet --require-hashes --no-deps $(BUILD) --python $(BIN)/python --requirements requirements/spark.lock
+	@touch $@
 
 run: setup
 	@$(BIN)/sentinel run
@@ -45,7 +58,7 @@ run: setup
 debian-packages:
 	@tests/install_debian_packages.sh
 
-test: setup debian-packages lint lock-check
+test: setup spark debian-packages lint lock-check
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: setup

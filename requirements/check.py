@@ -18,9 +18,11 @@ from packaging.version import InvalidVersion, Version
 LOCKS = {
     "cpu.lock": ("dependencies", "extra cpu", "extra test"),
     "gpu.lock": ("dependencies", "extra gpu", "extra test"),
+    "spark.lock": ("extra spark",),
     "bootstrap.lock": ("group bootstrap",),
     "serve.lock": ("group serve",),
 }
+ON_TOP_OF_CPU = "spark.lock"
 SUBSETS_OF_CPU = ("bootstrap.lock", "serve.lock")
 PRE_RELEASES = {
     "opentelemetry-semantic-conventions": "MLflow needs it, and only betas exist",
@@ -147,6 +149,9 @@ def check_agreement(pins: dict[str, dict[str, Pin]]) -> Iterator[str]:
                 "Keep one of them in its extra of pyproject.toml and run `make lock`."
             )
     everything = pins.get("cpu.lock", {})
+    for name, pin in pins.get(ON_TOP_OF_CPU, {}).items():
+        if name in everything:
+            yield f"requirements/{ON_TOP_OF_CPU}:{pin.line}: {name} stands in cpu.lock already. Run `make lock`."
     for lock in SUBSETS_OF_CPU:
         for name, pin in pins.get(lock, {}).items():
             if name in everything and everything[name].version != pin.version:

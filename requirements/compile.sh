@@ -12,6 +12,14 @@ if [ -n "${PIP_FIND_LINKS:-}" ]; then torch_cpu=(--find-links "$PIP_FIND_LINKS")
 
 "${compile[@]}" pyproject.toml --extra cpu --extra test "${torch_cpu[@]}" --output-file requirements/cpu.lock
 "${compile[@]}" pyproject.toml --extra gpu --extra test --output-file requirements/gpu.lock
+
+# Spark goes on top of either lock: only what they do not have.
+locked=()
+while read -r name; do locked+=(--no-emit-package "$name"); done < <(sed -n 's/^\([A-Za-z0-9._-]*\)==.*/\1/p' requirements/cpu.lock)
+"${compile[@]}" pyproject.toml --extra spark --constraints requirements/cpu.lock "${torch_cpu[@]}" "${locked[@]}" \
+  --output-file requirements/spark.lock
+sed -i '/^$/,$d' requirements/spark.lock # the list of what was left out
+
 for group in bootstrap serve; do
   "${compile[@]}" --group "pyproject.toml:$group" --constraints requirements/cpu.lock \
     --output-file "requirements/$group.lock"

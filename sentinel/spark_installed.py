@@ -27,7 +27,7 @@ def missing_for_spark() -> str | None:
     """What is missing and how to get it; None when nothing is."""
     if find_spec("pyspark") is None:
         return "pyspark is not installed: run `make spark`"
-    install = f"install Java {OLDEST_JAVA} or newer (Debian: apt-get install openjdk-{OLDEST_JAVA}-jre-headless)"
+    install = f"install Java {OLDEST_JAVA} or newer (Debian: apt-get install default-jre-headless)"
     command = _java()
     if command is None:
         return f"there is no Java: {install}"

@@ -12,8 +12,6 @@ READY := .venv/.installed-$(KIND)
 # Spark (make spark) goes on top; once asked for it stays
 SPARK_READY := .venv/.installed-spark
 WITH_SPARK := $(if $(wildcard $(SPARK_READY)),requirements/spark.lock)
-# pyspark is published as source alone: built with the locked setuptools, not with one that no hash was checked of
-BUILD := --no-build-isolation-package pyspark
 # torch for CPUs is no package of the ordinary index: from a folder of wheels, or PyTorch's own index
 TORCH := $(if $(filter gpu,$(KIND)),,$(if $(PIP_FIND_LINKS),--find-links "$(PIP_FIND_LINKS)",--torch-backend cpu))
 
@@ -41,15 +39,17 @@ $(READY): $(LOCK) $(WITH_SPARK) requirements/bootstrap.lock pyproject.toml
 	@echo "Setting up .venv from $(LOCK), every file checked by its hash ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install -qqq --no-input --require-hashes -r requirements/bootstrap.lock 2>&1
-	@$(BIN)/uv pip sync --quiet --require-hashes $(TORCH) $(BUILD) --python $(BIN)/python $(LOCK) $(WITH_SPARK)
+	@$(BIN)/uv pip sync --quiet --require-hashes $(TORCH) --python $(BIN)/python $(LOCK)
 	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --offline --python $(BIN)/python --editable .
 	@rm -f .venv/.installed-cpu .venv/.installed-gpu && touch $@
+	@$(if $(WITH_SPARK),$(MAKE) --no-print-directory spark)
 
 spark: $(SPARK_READY)
 
 $(SPARK_READY): $(READY) requirements/spark.lock
 	@echo "Adding Spark to .venv from requirements/spark.lock ..."
-	@$(BIN)/uv pip install --quiet --require-hashes --no-deps $(BUILD) --python $(BIN)/python --requirements requirements/spark.lock
+	@# pyspark is published as source alone: built with the locked setuptools, not with one that no hash was checked of
+	@$(BIN)/uv pip install --quiet --require-hashes --no-deps --no-build-isolation --python $(BIN)/python --requirements requirements/spark.lock
 	@touch $@
 
 run: setup

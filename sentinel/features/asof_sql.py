@@ -1,6 +1,7 @@
 """The point-in-time join as SQL: for each entity row `e` the latest row of a source at or before its moment.
 
-A source stands in the engine as `<table>_source`; views of one source and key share one join.
+The entity rows stand in the engine as ENTITIES, numbered by ROW; a source as `<table>_source`. Views of one source and
+key share one join.
 """
 
 # Feast and DuckDB carry few types:
@@ -15,6 +16,9 @@ from datetime import timedelta
 from typing import Any
 
 from feast.feature_view import DUMMY_ENTITY_ID
+
+ENTITIES = "__entities"
+ROW = "__row"
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,9 @@ def group_joins(feature_views: Iterable[Any]) -> list[Join]:
     return list(groups.values())
 
 
-def requested_features(join: Join, feature_refs: Sequence[str], full: bool) -> list[tuple[str, timedelta | None, str]]:
+def requested_features(
+    join: Join, feature_refs: Sequence[str], full: bool
+) -> tuple[tuple[str, timedelta | None, str], ...]:
     """(column of the source, ttl, column of the result) of what is asked of the join's views."""
     found: list[tuple[str, timedelta | None, str]] = []
     for view in join.views:
@@ -60,44 +66,103 @@ def requested_features(join: Join, feature_refs: Sequence[str], full: bool) -> l
             if reference.startswith(prefix):
                 feature = reference.removeprefix(prefix)
                 found.append((feature, view.ttl or None, f"{base}__{feature}" if full else feature))
-    return found
+    return tuple(found)
 
 
-def join_sql(
-    join: Join,
-    table: str,
-    moment: str,
-    span: tuple[Any, Any],
-    features: Sequence[tuple[str, timedelta | None, str]],
-    filter_by_created_timestamp: bool,
+@dataclass(frozen=True)
+class Questions:
+    """The entity rows: their columns with types, the one that holds the moment, its span, and how many there are."""
+
+    types: dict[str, str]
+    moment: str
+    first: Any
+    last: Any
+    rows: int
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """What is asked of one join, and how the engine calls it. `features`: as from `requested_features`."""
+
+    join: Join
+    table: str
+    features: tuple[tuple[str, timedelta | None, str], ...]
+    by_creation: bool = False
+
+    @property
+    def source(self) -> str:
+        return f"{self.table}_source"
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return tuple(output for _, _, output in self.features)
+
+
+@dataclass(frozen=True)
+class KeyRange:
+    """`low` <= key < `high`; None is open. Rows without a key belong to the range that has no `low`."""
+
+    low: int | str | None = None
+    high: int | str | None = None
+
+    def condition(self, column: str) -> str:
+        if self.low is None:
+            return "true" if self.high is None else f"({column} < {_constant(self.high)} OR {column} IS NULL)"
+        from_low = f"{column} >= {_constant(self.low)}"
+        return from_low if self.high is None else f"{from_low} AND {column} < {_constant(self.high)}"
+
+
+def whole_sql(asked: Questions, lookups: Sequence[Lookup]) -> str:
+    """Every column of every entity row, then every feature, in the order of the entity rows."""
+    columns = [f"e.{quoted(column)}" for column in asked.types]
+    return f"{_select(asked, lookups, columns, f'{ENTITIES} e')} ORDER BY e.{ROW}"
+
+
+def range_sql(asked: Questions, lookups: Sequence[Lookup], entity_key: str | None, within: KeyRange) -> str:
+    """ROW and the features of the entity rows whose `entity_key`, the first key of all `lookups`, lies `within`."""
+    keys = dict.fromkeys(key for lookup in lookups for _, key in lookup.join.keys)
+    columns = ", ".join(quoted(column) for column in dict.fromkeys([ROW, asked.moment, *keys]))
+    rows = within.condition(quoted(entity_key)) if entity_key else "true"
+    entities = f"(SELECT {columns} FROM {ENTITIES} WHERE {rows}) e"
+    return f"{_select(asked, lookups, [f'e.{ROW}'], entities, within)} ORDER BY e.{ROW}"
+
+
+def _select(
+    asked: Questions, lookups: Sequence[Lookup], columns: list[str], entities: str, within: KeyRange | None = None
 ) -> str:
-    source = join.source
+    values = [_value(lookup.table, asked.moment, *feature) for lookup in lookups for feature in lookup.features]
+    joins = [_join(lookup, asked, within or KeyRange()) for lookup in lookups]
+    return f"SELECT {', '.join([*columns, *values])} FROM {entities} {' '.join(joins)}"
+
+
+def _join(lookup: Lookup, asked: Questions, within: KeyRange) -> str:
+    join, table, source = lookup.join, lookup.table, lookup.join.source
     keys = [quoted(key) for key, _ in join.keys]
     columns = [f"{key} AS __key{position}" for position, key in enumerate(keys)]
-    columns += [quoted(feature) for feature in dict.fromkeys(feature for feature, _, _ in features)]
+    columns += [quoted(feature) for feature in dict.fromkeys(feature for feature, _, _ in lookup.features)]
     columns.append(f"CAST({quoted(source.timestamp_field)} AS TIMESTAMPTZ) AS __moment")
     if source.created_timestamp_column:
         columns.append(f"CAST({quoted(source.created_timestamp_column)} AS TIMESTAMPTZ) AS __created")
-    rows = f"SELECT {', '.join(columns)} FROM {table}_source WHERE {_useful(join, span)}"
+    useful = _useful(join, asked) + (f" AND {within.condition(keys[0])}" if keys else "")
+    rows = f"SELECT {', '.join(columns)} FROM {lookup.source} WHERE {useful}"
     if source.created_timestamp_column:
         partition = [f"__key{position}" for position in range(len(keys))]
-        rows = _by_arrival(rows, partition) if filter_by_created_timestamp else _latest_created(rows, partition)
+        rows = _by_arrival(rows, partition) if lookup.by_creation else _latest_created(rows, partition)
     else:
         rows = f"SELECT *, __moment AS __known FROM ({rows})"
     matches = [f"e.{quoted(entity)} = {table}.__key{position}" for position, (_, entity) in enumerate(join.keys)]
-    matches.append(f"e.{quoted(moment)} >= {table}.__known")
+    matches.append(f"e.{quoted(asked.moment)} >= {table}.__known")
     return f"ASOF LEFT JOIN ({rows}) {table} ON {' AND '.join(matches)}"
 
 
-def _useful(join: Join, span: tuple[Any, Any]) -> str:
+def _useful(join: Join, asked: Questions) -> str:
     """Leave out rows that no entity row can see: after the last one, or expired before the first."""
-    first, last = span
-    if first is None:
+    if asked.first is None:
         return "false"
     stamp = f"CAST({quoted(join.source.timestamp_field)} AS TIMESTAMPTZ)"
-    conditions = [f"{stamp} <= TIMESTAMPTZ {literal(last.isoformat())}"]
+    conditions = [f"{stamp} <= TIMESTAMPTZ {literal(asked.last.isoformat())}"]
     if join.longest_ttl is not None:
-        conditions.append(f"{stamp} >= TIMESTAMPTZ {literal((first - join.longest_ttl).isoformat())}")
+        conditions.append(f"{stamp} >= TIMESTAMPTZ {literal((asked.first - join.longest_ttl).isoformat())}")
     return " AND ".join(conditions)
 
 
@@ -121,12 +186,16 @@ def _by_arrival(rows: str, partition: Sequence[str]) -> str:
     )
 
 
-def value_sql(table: str, column: str, ttl: timedelta | None, moment: str, output: str) -> str:
+def _value(table: str, moment: str, column: str, ttl: timedelta | None, output: str) -> str:
     value = f"{table}.{quoted(column)}"
     if ttl is not None:
         lifetime = f"to_microseconds({ttl // timedelta(microseconds=1)})"
         value = f"CASE WHEN {table}.__moment + {lifetime} >= e.{quoted(moment)} THEN {value} END"
     return f"{value} AS {quoted(output)}"
+
+
+def _constant(value: int | str) -> str:
+    return literal(value) if isinstance(value, str) else str(value)
 
 
 def quoted(column: str) -> str:

@@ -1,7 +1,8 @@
 """A Feast offline store whose point-in-time join is DuckDB's ASOF join.
 
 The stock DuckDB store joins every feature row before the entity row and ranks them; this one finds the latest row
-directly, and joins views of one source and key once. Everything but historical retrieval is the stock store's.
+directly, joins views of one source and key once, and works through many rows in ranges of their keys. Everything but
+historical retrieval is the stock store's.
 """
 
 # Feast and DuckDB carry few types:
@@ -10,6 +11,7 @@ directly, and joins views of one source and key once. Everything but historical 
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +29,20 @@ from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMeta
 from feast.on_demand_feature_view import OnDemandFeatureView
 from pydantic import StrictStr
 
-from sentinel.features.asof_sql import group_joins, join_sql, literal, quoted, requested_features, value_sql
+from sentinel.features.asof_sql import (
+    ENTITIES,
+    ROW,
+    Lookup,
+    Questions,
+    group_joins,
+    literal,
+    quoted,
+    requested_features,
+    whole_sql,
+)
+from sentinel.features.key_ranges import KeyRanges, find_ranges
 from sentinel.features.retrieval_job import AsofRetrievalJob
 
-_ENTITIES = "__entities"
-_ROW = "__row"
 _RESERVED = "__"
 
 
@@ -40,6 +51,7 @@ class AsofOfflineStoreConfig(DuckDBOfflineStoreConfig):
     threads: int = 2
     memory_limit: str = "2500MB"
     temp_directory: str | None = None  # where joins spill; absent: DuckDB's own choice
+    range_rows: int = 1_000_000  # of entity rows or of a source, that are joined at once
 
 
 class AsofOfflineStore(DuckDBOfflineStore):
@@ -58,29 +70,30 @@ class AsofOfflineStore(DuckDBOfflineStore):
         on_demand = OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry)
         if unsupported := [view.name for view in on_demand if view.mode == "substrait"]:
             raise ValueError(f"On-demand views in substrait mode are not supported: {', '.join(unsupported)}.")
-        connection = _connect(config.offline_store)
-        columns, moment, first, last = _load_entities(connection, entity_df)
-        joins, selected = [], [f"e.{quoted(column)}" for column in columns]
-        taken = set(columns)
+        settings = config.offline_store
+        connection = _connect(settings)
+        asked = _load_entities(connection, entity_df)
+        lookups: list[Lookup] = []
+        taken = set(asked.types)
         for position, join in enumerate(group_joins(feature_views)):
-            table = f"__view{position}"
-            _register(connection, join.source, config.repo_path, f"{table}_source")
             features = requested_features(join, feature_refs, full_feature_names)
-            if twice := taken.intersection(output for _, _, output in features):
+            lookup = Lookup(join, f"__view{position}", features, filter_by_created_timestamp)
+            _register(connection, join.source, config.repo_path, lookup.source)
+            if twice := taken.intersection(lookup.outputs):
                 raise ValueError(f"Columns {', '.join(sorted(twice))} would stand twice; use full_feature_names=True.")
-            taken.update(output for _, _, output in features)
-            joins.append(join_sql(join, table, moment, (first, last), features, filter_by_created_timestamp))
-            selected += [value_sql(table, column, ttl, moment, output) for column, ttl, output in features]
+            taken.update(lookup.outputs)
+            lookups.append(lookup)
         return AsofRetrievalJob(
             connection,
-            f"SELECT {', '.join(selected)} FROM {_ENTITIES} e {' '.join(joins)} ORDER BY e.{_ROW}",
+            whole_sql(asked, lookups),
+            _ranges(connection, asked, lookups, settings),
             on_demand,
             full_feature_names,
             RetrievalMetadata(
                 features=feature_refs,
-                keys=[column for column in columns if column != moment],
-                min_event_timestamp=first,
-                max_event_timestamp=last,
+                keys=[column for column in asked.types if column != asked.moment],
+                min_event_timestamp=asked.first,
+                max_event_timestamp=asked.last,
             ),
             config.repo_path,
         )
@@ -95,8 +108,19 @@ def _connect(settings: AsofOfflineStoreConfig) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _load_entities(connection: duckdb.DuckDBPyConnection, entity_df: Any) -> tuple[list[str], str, Any, Any]:
-    """Number the entity rows. Returns their columns, the timestamp's name, and its first and last value."""
+def _ranges(
+    connection: duckdb.DuckDBPyConnection, asked: Questions, lookups: list[Lookup], settings: AsofOfflineStoreConfig
+) -> KeyRanges | None:
+    """How to go through the keys; None when one query answers all at once."""
+    types = {lookup.source: _types(connection, lookup.source) for lookup in lookups}
+    found = find_ranges(connection, asked, lookups, types, settings.range_rows)
+    scratch = Path(settings.temp_directory) if settings.temp_directory else None
+    block = math.ceil(settings.range_rows / 2)
+    return None if found is None else KeyRanges(connection, asked, tuple(lookups), found, block, scratch)
+
+
+def _load_entities(connection: duckdb.DuckDBPyConnection, entity_df: Any) -> Questions:
+    """Number the entity rows."""
     if isinstance(entity_df, str):
         connection.execute(f"CREATE TEMP VIEW __given AS {entity_df}")
     else:
@@ -109,16 +133,14 @@ def _load_entities(connection: duckdb.DuckDBPyConnection, entity_df: Any) -> tup
         f"CAST({quoted(column)} AS TIMESTAMPTZ) AS {quoted(column)}" if column == moment else quoted(column)
         for column in types
     )
-    connection.execute(
-        f"CREATE TEMP TABLE {_ENTITIES} AS SELECT {columns}, row_number() OVER () AS {_ROW} FROM __given"
+    connection.execute(f"CREATE TEMP TABLE {ENTITIES} AS SELECT {columns}, row_number() OVER () AS {ROW} FROM __given")
+    stamp = quoted(moment)
+    rows, stamped, first, last = _one_row(
+        connection, f"SELECT count(*), count({stamp}), min({stamp}), max({stamp}) FROM {ENTITIES}"
     )
-    nulls, first, last = _one_row(
-        connection,
-        f"SELECT count(*) - count({quoted(moment)}), min({quoted(moment)}), max({quoted(moment)}) FROM {_ENTITIES}",
-    )
-    if nulls:
-        raise ValueError(f"{nulls} entity rows have no {moment}.")
-    return list(types), moment, first, last
+    if stamped < rows:
+        raise ValueError(f"{rows - stamped} entity rows have no {moment}.")
+    return Questions(types, moment, first, last, rows)
 
 
 def _moment(types: dict[str, str]) -> str:

@@ -132,7 +132,7 @@ def retrieve(store: Any, wanted: FeatureSet, asked: Path, file: Path, *, progres
     job = _ask(store, wanted, asked)
     try:
         given = _Batches(source.iter_batches(_BATCH, columns=kept.names))
-        joined = _Batches(iter(job.to_batches(_BATCH)))
+        joined = _Batches(job.to_batches(_BATCH))
         summaries = {name: Summary() for name in wanted.columns}
         done, total = 0, source.metadata.num_rows
         progress(done, total, "point-in-time join")

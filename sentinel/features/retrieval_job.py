@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,19 @@ from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMeta
 from feast.on_demand_feature_view import OnDemandFeatureView
 from pyarrow import parquet
 
+from sentinel.features.key_ranges import KeyRanges
+
+_BATCH = 131_072
+
 
 class AsofRetrievalJob(RetrievalJob):
-    """Rows come in the order of the entity rows."""
+    """Rows come in the order of the entity rows. `ranges`: how many rows are gone through; None: all at once."""
 
     def __init__(
         self,
         connection: duckdb.DuckDBPyConnection,
         sql: str,
+        ranges: KeyRanges | None,
         on_demand_feature_views: list[OnDemandFeatureView],
         full_feature_names: bool,
         metadata: RetrievalMetadata,
@@ -33,6 +39,7 @@ class AsofRetrievalJob(RetrievalJob):
     ) -> None:
         self._connection = connection
         self._sql = sql
+        self._ranges = ranges
         self._on_demand_feature_views = on_demand_feature_views
         self._full_feature_names = full_feature_names
         self._metadata = metadata
@@ -53,11 +60,13 @@ class AsofRetrievalJob(RetrievalJob):
     def to_sql(self) -> str:
         return self._sql
 
-    def to_batches(self, rows: int) -> pa.RecordBatchReader:
+    def to_batches(self, rows: int) -> Iterator[pa.RecordBatch]:
         """Batches of at most `rows` rows, straight from the engine: neither pandas nor a whole table in memory."""
         if self._on_demand_feature_views:
             raise ValueError("On-demand feature views need the whole table: use to_arrow().")
-        return self._connection.sql(self._sql).to_arrow_reader(rows)
+        if self._ranges is not None:
+            return self._ranges.batches(rows)
+        return iter(self._connection.sql(self._sql).to_arrow_reader(rows))
 
     def persist(self, storage: Any, allow_overwrite: bool = False, timeout: int | None = None) -> None:
         """Write the rows as parquet to a `SavedDatasetFileStorage`."""
@@ -70,10 +79,14 @@ class AsofRetrievalJob(RetrievalJob):
         parquet.write_table(self.to_arrow(), path)
 
     def close(self) -> None:
-        """Free the engine's memory; the job answers nothing afterwards."""
+        """Free the engine's memory and files; the job answers nothing afterwards."""
         self._connection.close()
+        if self._ranges is not None:
+            self._ranges.close()
 
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
+        if self._ranges is not None:
+            return pa.Table.from_batches(self._ranges.batches(_BATCH))
         return self._connection.sql(self._sql).to_arrow_table()
 
     def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:

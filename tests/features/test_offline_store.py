@@ -27,6 +27,7 @@ from tests.tables import canonical_table
 
 HOUR = timedelta(hours=1)
 STOCK = {"type": "duckdb"}
+IN_RANGES = {"range_rows": 23}
 
 
 @pytest.fixture(scope="module")
@@ -52,11 +53,12 @@ def test_same_values_as_the_stock_store_for_the_feature_set(project: Project) ->
     wanted = feature_set(mapped, project.rules)
     entities = table.select(["transaction_id", "event_timestamp", "customer_id", "merchant_id"]).to_pandas()
     answers = []
-    for offline in ({}, STOCK):
+    for offline in ({}, STOCK, {"range_rows": 400}):
         store = open_store(project.paths, "stock", offline=offline)
         job = store.get_historical_features(entities, store.get_feature_service(service_name(wanted)))
         answers.append(as_sorted(job, "transaction_id"))
-    same(*answers)
+    same(answers[0], answers[1])
+    same(answers[2], answers[1])
     assert answers[0]["customer_count_30d"].isna().any() and answers[0]["merchant_fraud_count_7d"].max() > 0
     stored = parquet.read_table(made.locate(project.paths.home) / "features.parquet", columns=["customer_count_1h"])
     assert stored.column(0).to_pylist() == [
@@ -96,8 +98,8 @@ def written(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def stores(project: Project) -> tuple[FeatureStore, FeatureStore]:
-    """Ours and the stock one, on the same registry: two views of one source, of different ttl."""
+def stores(project: Project) -> tuple[FeatureStore, ...]:
+    """Ours, the stock one, and ours going through ranges of keys, on one registry: views of one source, of any ttl."""
     person = Entity(name="person", join_keys=["who"], value_type=ValueType.STRING)
     source = FileSource(
         name="visits_source", path=str(written(project.folder)), timestamp_field="moment",
@@ -118,7 +120,7 @@ def stores(project: Project) -> tuple[FeatureStore, FeatureStore]:
     service = FeatureService(name="everything", features=[*plain, renamed, doubled])
     for_apply = open_store(project.paths, "other")
     for_apply.apply([person, source, *views, doubled, service])
-    return for_apply, open_store(project.paths, "other", offline=STOCK)
+    return for_apply, *(open_store(project.paths, "other", offline=offline) for offline in (STOCK, IN_RANGES))
 
 
 @pytest.fixture
@@ -137,7 +139,7 @@ def entities() -> pd.DataFrame:
 
 @pytest.mark.parametrize("by_creation", [False, True])
 def test_same_values_with_creation_times_mappings_and_on_demand_views(
-    stores: tuple[FeatureStore, FeatureStore], entities: pd.DataFrame, by_creation: bool
+    stores: tuple[FeatureStore, ...], entities: pd.DataFrame, by_creation: bool
 ) -> None:
     answers = [
         as_sorted(
@@ -149,16 +151,15 @@ def test_same_values_with_creation_times_mappings_and_on_demand_views(
         )
         for store in stores
     ]  # fmt: skip
-    same(*answers)
+    same(answers[0], answers[1])
+    same(answers[2], answers[1])
     found = answers[0]
     assert {"balances__balance", "visits_view__visits", "again__visits", "friends__visits"} <= set(found.columns)
     assert found["balances__balance"].isna().sum() > found["visits_view__visits"].isna().sum() > 0
     assert found["doubled__amount_doubled"].equals(found["amount"] * 2)
 
 
-def test_views_of_one_source_and_key_are_joined_once(
-    stores: tuple[FeatureStore, FeatureStore], entities: pd.DataFrame
-) -> None:
+def test_views_of_one_source_and_key_are_joined_once(stores: tuple[FeatureStore, ...], entities: pd.DataFrame) -> None:
     job = stores[0].get_historical_features(
         entities, stores[0].get_feature_service("everything"), full_feature_names=True
     )
@@ -167,7 +168,7 @@ def test_views_of_one_source_and_key_are_joined_once(
 
 
 @pytest.fixture
-def asked(stores: tuple[FeatureStore, FeatureStore], entities: pd.DataFrame) -> Iterator[AsofRetrievalJob]:
+def asked(stores: tuple[FeatureStore, ...], entities: pd.DataFrame) -> Iterator[AsofRetrievalJob]:
     job: Any = stores[0].get_historical_features(pa.Table.from_pandas(entities), ["balances:balance"])
     yield job
     job.close()
@@ -186,7 +187,33 @@ def test_rows_come_in_the_order_of_arrow_entities_in_batches_and_persisted(
         asked.persist(storage)
 
 
-def test_entity_rows_as_sql(stores: tuple[FeatureStore, FeatureStore]) -> None:
+def test_ranges_of_keys_answer_as_one_query_does(stores: tuple[FeatureStore, ...]) -> None:
+    """Unknown and absent keys, repeated rows, a range without rows, far more rows than a block of ranges holds."""
+    random = np.random.default_rng(2)
+    rows = 700
+    asked = pa.table(
+        {
+            "number": pa.array(random.integers(0, 50, rows)),
+            "event_timestamp": pa.array(
+                START + pd.to_timedelta(random.integers(-100, 9000, rows), unit="m"), pa.timestamp("us", "UTC")
+            ),
+            "who": pa.array(random.choice(["1", "12", "123", ""], rows), mask=random.random(rows) < 0.1),
+            "friend": pa.array(["12"] * rows),
+            "amount": pa.array(random.random(rows)),
+        }
+    )
+    whole, ranged = (
+        store.get_historical_features(
+            pa.concat_tables([asked, asked.slice(5, 90)]),
+            store.get_feature_service("everything"),
+            full_feature_names=True,
+        )
+        for store in (stores[0], stores[2])
+    )
+    assert ranged.to_arrow().equals(whole.to_arrow())
+
+
+def test_entity_rows_as_sql(stores: tuple[FeatureStore, ...]) -> None:
     sql = "SELECT TIMESTAMP '2026-03-02 12:00:00' AS t, who FROM (VALUES ('1'), ('nobody')) AS asked(who)"
     found = stores[0].get_historical_features(sql, ["visits_view:visits", "balances:balance"]).to_arrow()
     assert found.column_names == ["t", "who", "visits", "balance"]
@@ -204,7 +231,7 @@ def test_entity_rows_as_sql(stores: tuple[FeatureStore, FeatureStore]) -> None:
     ],
 )
 def test_entity_rows_that_cannot_be_joined_are_refused(
-    stores: tuple[FeatureStore, FeatureStore], sql: str, message: str
+    stores: tuple[FeatureStore, ...], sql: str, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
         stores[0].get_historical_features(sql, ["balances:balance"])
@@ -221,4 +248,4 @@ def test_versions_of_a_feature_set_live_side_by_side(project: Project) -> None:
     assert store.project == "two_versions"
     names = {service.name for service in store.list_feature_services()}
     assert names == {service_name(feature_set(mapped, project.rules)), service_name(other)}
-    assert len(store.list_feature_views()) == 8
+    assert len(store.list_feature_views()) == 10

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sentinel.artifacts import Candidates, FeatureTable, GateReport, OnnxModel, Splits, TrainedModel, ValidatedData
+from sentinel.artifacts import (
+    Candidates,
+    FeatureAudit,
+    FeatureTable,
+    GateReport,
+    OnlineFeatures,
+    OnnxModel,
+    Splits,
+    TrainedModel,
+    ValidatedData,
+)
 from tasks.champion_features import champion_features
 from tasks.run import Run
 from tasks.shown import show_gates
@@ -40,15 +51,19 @@ def features_of_champion(
     timeout=timedelta(hours=1),
 )
 def gate(
-    work: Work, validated: ValidatedData, splits: Splits, trained: TrainedModel, onnx: OnnxModel,
-    candidates: Candidates, champion: Champion | None, champion_table: FeatureTable | None,
+    work: Work, validated: ValidatedData, splits: Splits, audit: FeatureAudit, online: OnlineFeatures,
+    trained: TrainedModel, onnx: OnnxModel, candidates: Candidates,
+    champion: Champion | None, champion_table: FeatureTable | None,
 ) -> GateReport:  # fmt: skip
+    from sentinel.promotion.evidence import Candidate
     from sentinel.promotion.gates import judge
+    from tasks.materialize import online_state
     from tasks.tracking import log_files
 
     run = work.run
+    state = asdict(online_state(run, online))
     report = judge(
-        validated, splits, trained, onnx, candidates, champion, run.config.gates,
+        Candidate(validated, splits, audit, trained, onnx, candidates, state), champion, run.config.gates,
         champion_table=champion_table, home=run.paths.home, out=work.out, progress=work.progress,
     )  # fmt: skip
     show_gates(json.loads((work.out / "gates.json").read_text())["gates"])

@@ -45,7 +45,7 @@ def shown_stages() -> Iterator[None]:
     """Show every stage event until the block ends: live on a terminal, a line an ended stage elsewhere."""
     progress = Progress(
         SpinnerColumn(finished_text="[green]✓[/]"),
-        TextColumn("[bold]{task.description:<9}"),
+        TextColumn("[bold]{task.description:<11}"),
         BarColumn(bar_width=24),
         TextColumn("{task.fields[seconds]:>7}"),
         _Left(),
@@ -79,4 +79,4 @@ def _end(progress: Progress, bar: TaskID, event: StageEnded) -> None:
     else:
         progress.update(bar, total=1, completed=1, seconds=seconds, outcome=event.outcome, doing="")
     if not remarks.is_terminal:
-        remarks.print(f"{event.stage:<9} {event.outcome:<6} {seconds:>8}")
+        remarks.print(f"{event.stage:<11} {event.outcome:<6} {seconds:>8}")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +23,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from sentinel.artifacts import Candidates, FeatureTable, OnnxModel, Splits, TrainedModel, ValidatedData
+from sentinel.artifacts import (
+    Candidates,
+    FeatureAudit,
+    FeatureTable,
+    OnnxModel,
+    Splits,
+    TrainedModel,
+    ValidatedData,
+)
 from sentinel.errors import RecordInvalid
 from sentinel.model.inputs import ModelInputs
 from sentinel.progress import Progress, silent
@@ -35,6 +44,8 @@ from sentinel.storage import sha256_file, write_json
 
 SCORES = "scores.parquet"
 VERDICT = "verdict.json"
+AUDIT = "audit.json"
+ONLINE = "online.json"
 PARITY = "parity.json"
 LATENCY = "latency.json"
 TRAINING = "training.json"
@@ -42,6 +53,19 @@ CHAMPION = "champion.json"
 _SCORING_THREADS = 2  # of the gate's own pass over the test rows; latency is measured with one
 _LATENCY_ROWS = 1000
 _KEPT = ("transaction_id", "event_timestamp", "amount_minor", "is_fraud", "logistic")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """The artifacts of the run that made it. `online`: whether the online store holds its features now, and why."""
+
+    validated: ValidatedData
+    splits: Splits
+    audit: FeatureAudit
+    trained: TrainedModel
+    onnx: OnnxModel
+    variants: Candidates
+    online: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -73,11 +97,7 @@ class Evidence:
 
 
 def collect(
-    validated: ValidatedData,
-    splits: Splits,
-    trained: TrainedModel,
-    onnx: OnnxModel,
-    candidates: Candidates,
+    candidate: Candidate,
     champion: Champion | None,
     champion_table: FeatureTable | None = None,
     *,
@@ -90,17 +110,21 @@ def collect(
     `champion_table`: the champion's own features of the same transactions; None: those of the candidate.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _copy(validated.locate(home) / VERDICT, folder)
-    _copy(onnx.locate(home) / PARITY, folder)
-    _copy(trained.locate(home) / TRAINING, folder)
+    trained, onnx = candidate.trained.locate(home), candidate.onnx.locate(home)
+    splits, candidates = candidate.splits, candidate.variants
+    _copy(candidate.validated.locate(home) / VERDICT, folder)
+    _copy(candidate.audit.locate(home) / AUDIT, folder)
+    _copy(onnx / PARITY, folder)
+    _copy(trained / TRAINING, folder)
+    write_json(folder / ONLINE, dict(candidate.online))
     progress(0, 5, "reading the test rows")
-    scored = _scored_test_rows(trained.locate(home) / "scores.parquet")
-    inputs = ModelInputs.from_dict(json.loads((onnx.locate(home) / "inputs.json").read_text()))
+    scored = _scored_test_rows(trained / "scores.parquet")
+    inputs = ModelInputs.from_dict(json.loads((onnx / "inputs.json").read_text()))
     table = _aligned(rows_of(splits, "test", home=home), scored)
     numeric, categorical = inputs.encode(table)
 
     progress(1, 5, "scoring the test rows with fp32")
-    serving, fp32 = serving_graph(candidates, home=home), onnx.locate(home) / "fp32.onnx"
+    serving, fp32 = serving_graph(candidates, home=home), onnx / "fp32.onnx"
     scores = {"fp32": Scorer(fp32, _SCORING_THREADS).score(numeric, categorical)}
     progress(2, 5, f"scoring the test rows with {candidates.chosen}")
     same = sha256_file(serving) == sha256_file(fp32)

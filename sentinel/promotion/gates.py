@@ -13,11 +13,23 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from sentinel.artifacts import Candidates, FeatureTable, GateReport, OnnxModel, Splits, TrainedModel, ValidatedData
+from sentinel.artifacts import Candidates, FeatureTable, GateReport
 from sentinel.config import Gates
 from sentinel.progress import Progress, silent
 from sentinel.promotion import measures
-from sentinel.promotion.evidence import CHAMPION, LATENCY, PARITY, SCORES, TRAINING, VERDICT, Evidence, collect
+from sentinel.promotion.evidence import (
+    AUDIT,
+    CHAMPION,
+    LATENCY,
+    ONLINE,
+    PARITY,
+    SCORES,
+    TRAINING,
+    VERDICT,
+    Candidate,
+    Evidence,
+    collect,
+)
 from sentinel.promotion.layout import EVIDENCE, GATES, Champion
 from sentinel.storage import complete_folder, sha256_path, write_json
 
@@ -58,6 +70,18 @@ RULES: tuple[Rule, ...] = (
         measures.failed_expectations, "at most", lambda gates: 0.0, (VERDICT,),
     ),
     Rule(
+        "leak_audit", "A feature that knew the future shines in training and fails in production.",
+        measures.leaks, "at most", lambda gates: 0.0, (AUDIT,),
+    ),
+    Rule(
+        "oracle", "A feature must be what its definition says, counted a second way.",
+        measures.oracle_mismatches, "at most", lambda gates: 0.0, (AUDIT,),
+    ),
+    Rule(
+        "fits_in_time", "A scale or threshold fitted on later rows is a leak, too.",
+        measures.moved_fits, "at most", lambda gates: 0.0, (AUDIT,),
+    ),
+    Rule(
         "pr_auc_floor", "Below this the alerts are not worth an analyst's time.",
         measures.test_pr_auc, "at least", lambda gates: gates.min_pr_auc, (SCORES,),
     ),
@@ -90,15 +114,15 @@ RULES: tuple[Rule, ...] = (
         "latency", "A payment waits for the answer.",
         measures.latency_p99_ms, "at most", lambda gates: gates.max_latency_p99_ms, (LATENCY,),
     ),
+    Rule(
+        "features_online", "A model whose features are not online would score with nothing.",
+        measures.online_mismatches, "at most", lambda gates: 0.0, (ONLINE,),
+    ),
 )  # fmt: skip
 
 
 def judge(
-    validated: ValidatedData,
-    splits: Splits,
-    trained: TrainedModel,
-    onnx: OnnxModel,
-    candidates: Candidates,
+    candidate: Candidate,
     champion: Champion | None,
     gates: Gates,
     *,
@@ -113,18 +137,15 @@ def judge(
     """
     with complete_folder(out) as folder:
         evidence = folder / EVIDENCE
-        collect(
-            validated, splits, trained, onnx, candidates, champion, champion_table,
-            home=home, folder=evidence, progress=progress,
-        )  # fmt: skip
+        collect(candidate, champion, champion_table, home=home, folder=evidence, progress=progress)
         found = verdicts(evidence, gates)
         opponent = asdict(champion) if champion else None
-        write_json(folder / GATES, document(found, gates, candidates, opponent, Evidence(evidence)))
+        write_json(folder / GATES, document(found, gates, candidate.variants, opponent, Evidence(evidence)))
     failed = tuple(gate.name for gate in found if gate.outcome == "failed")
     return GateReport(
         path=os.path.relpath(out, home),
         sha256=sha256_path(out),
-        run_id=candidates.run_id,
+        run_id=candidate.variants.run_id,
         passed=passes(found),
         failed=failed,
     )

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 
 from sentinel.artifacts import (
     Candidates,
+    FeatureAudit,
     FeatureTable,
     GateReport,
     OnnxModel,
@@ -25,6 +27,7 @@ from sentinel.artifacts import (
     ValidatedData,
 )
 from sentinel.config import Gates
+from sentinel.promotion.evidence import Candidate
 from sentinel.promotion.gates import judge
 from sentinel.promotion.layout import Champion
 from sentinel.promotion.release import Provenance, package
@@ -36,6 +39,7 @@ NUMERIC = ("event_timestamp", "amount_minor", "customer_count_1d", "customer_spe
 RUN_ID = "0" * 32
 GATES = Gates(min_pr_auc=0.3, max_calibration_error=0.05, max_latency_p99_ms=1000.0)
 PROVENANCE = Provenance("d" * 32, "1" * 64, "c" * 40, True, 7, {"torch": "2.13.0"})
+ONLINE = {"is_online": True, "reason": "The online store holds them.", "sampled": 300, "mismatches": 0}
 _DAYS = {"train": (10, 50), "validation": (50, 57), "calibration": (57, 64), "test": (64, 85)}
 
 
@@ -47,6 +51,7 @@ class Stages:
     validated: ValidatedData
     table: FeatureTable
     splits: Splits
+    audit: FeatureAudit
     trained: TrainedModel
     onnx: OnnxModel
     candidates: Candidates
@@ -105,6 +110,7 @@ def stages(
         _validated(home / "validated", rows),
         FeatureTable(**_kept(home, home / "features"), rows=rows, feature_set_hash="f" * 64),
         splits,
+        _audit(home / "audit", rows),
         _trained(home / "trained", table, exported / "fp32.onnx", days, run_id, home),
         onnx_model,
         _candidates(home / "candidates", exported / "fp32.onnx", variant_weight, run_id, home),
@@ -129,11 +135,12 @@ def judged(
     gates: Gates = GATES,
     *,
     champion_table: FeatureTable | None = None,
+    online: dict[str, Any] | None = None,
 ) -> GateReport:
-    return judge(
-        made.validated, made.splits, made.trained, made.onnx, made.candidates, champion, gates,
-        champion_table=champion_table, home=made.home, out=out,
-    )  # fmt: skip
+    candidate = Candidate(
+        made.validated, made.splits, made.audit, made.trained, made.onnx, made.candidates, online or ONLINE
+    )
+    return judge(candidate, champion, gates, champion_table=champion_table, home=made.home, out=out)
 
 
 def _kept(home: Path, path: Path) -> dict[str, str]:
@@ -161,7 +168,11 @@ def _features(folder: Path, graph_file: Path, days: int, rows: int) -> pa.Table:
     pq.write_table(pa.table(columns), folder / "features.parquet")
     view = {"view": "customer_spending", "entity": "customer", "kind": "spending"}
     aggregate = {"name": "customer_count_1d", "statistic": "count", "window_us": 86_400_000_000, **view}
-    stored = {"hash": "f" * 64, "aggregates": [aggregate], "ages": [{"name": "customer_spending_age_us", "keys": ["customer_id"], **view}]}
+    stored = {
+        "hash": "f" * 64,
+        "aggregates": [aggregate],
+        "ages": [{"name": "customer_spending_age_us", "keys": ["customer_id"], **view}],
+    }
     write_json(folder / "feature_set.json", {**stored, "numeric": [], "categorical": [], "slices": []})
     return pa.table(columns)
 
@@ -194,6 +205,18 @@ def _validated(folder: Path, rows: int) -> ValidatedData:
     return ValidatedData(
         **_kept(folder.parent, folder), transactions="-", transactions_sha256="0" * 64, expectations=25, rows=rows
     )
+
+
+def _audit(folder: Path, rows: int) -> FeatureAudit:
+    planted = [{"name": "own amount", "caught": True, "rows": 9}]
+    oracle = {"rows_checked": 400, "values_checked": 800, "fault": None, "mismatches": []}
+    fits = {"rows": rows, "checked": ["bins"], "moved": [], "planted": [{"name": "bins on all rows", "caught": True}]}
+    audit = {"rows_checked": 300, "leaks": [], "planted": planted, "oracle": oracle, "fits": fits}
+    write_json(folder / "audit.json", audit)
+    return FeatureAudit(
+        **_kept(folder.parent, folder), rows_checked=300, leaks=0, planted=1, caught=1, oracle_rows=400,
+        oracle_mismatches=0,
+    )  # fmt: skip
 
 
 def _trained(folder: Path, table: pa.Table, graph_file: Path, days: int, run_id: str, home: Path) -> TrainedModel:

@@ -67,6 +67,14 @@ def rewritten(name: str, **values: object) -> Damage:
     return damage
 
 
+def of_audit(part: str, **values: object) -> Damage:
+    def damage(evidence: Path) -> None:
+        found = read_json(evidence / "audit.json")[part]
+        rewritten("audit.json", **{part: {**found, **values}})(evidence)
+
+    return damage
+
+
 def expectations(asked: int, **outcomes: int) -> Damage:
     return rewritten(
         "verdict.json",
@@ -96,6 +104,23 @@ def test_good_evidence_passes_every_gate(good: Path) -> None:
         ("data_validation", expectations(0)),
         ("data_validation", rewritten("verdict.json", outcomes={})),
         ("data_validation", without("verdict.json")),
+        ("leak_audit", rewritten("audit.json", leaks=[{"feature": "customer_count_1d"}])),
+        ("leak_audit", rewritten("audit.json", rows_checked=0)),
+        ("leak_audit", rewritten("audit.json", planted=[])),
+        ("leak_audit", rewritten("audit.json", planted=[{"name": "own amount", "caught": False}])),
+        ("leak_audit", without("audit.json")),
+        ("oracle", of_audit("oracle", mismatches=[{"feature": "customer_count_1d"}])),
+        ("oracle", of_audit("oracle", fault="A row was lost.")),
+        ("oracle", of_audit("oracle", rows_checked=0)),
+        ("oracle", rewritten("audit.json", oracle=None)),
+        ("fits_in_time", of_audit("fits", moved=[{"name": "bins"}])),
+        ("fits_in_time", of_audit("fits", checked=[])),
+        ("fits_in_time", of_audit("fits", planted=[{"name": "bins", "caught": False}])),
+        ("fits_in_time", rewritten("audit.json", fits=None)),
+        ("features_online", rewritten("online.json", is_online=False, mismatches=2)),
+        ("features_online", rewritten("online.json", is_online=False, reason="It was emptied.")),
+        ("features_online", rewritten("online.json", sampled=0)),
+        ("features_online", without("online.json")),
         ("pr_auc_floor", rescored(serving=lambda score: 1 - score)),
         ("pr_auc_floor", rescored(serving=one_nan)),
         ("pr_auc_floor", without("scores.parquet")),

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from sentinel.artifacts import FeatureTable, Splits
 from sentinel.config import Training
-from sentinel.errors import LeakageFound
+from sentinel.errors import AuditBlind, LeakageFound
 from sentinel.training.fit import Prepared, calibrate, hold_out, prepare
 from sentinel.training.hardware import deterministic
 from sentinel.training.later_rows import sample_around, with_another_future
@@ -67,21 +67,28 @@ class FitsReport:
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
-    def require_in_time(self) -> None:
-        """Raise LeakageFound for what knew the future, or when the audit could not have seen it."""
+    def sentences(self) -> list[str]:
+        """Each way in which the audit failed; none when it passed."""
+        found: list[str] = []
         if self.moved:
             first = self.moved[0]
-            raise LeakageFound(
+            found.append(
                 f"What training fits knew the future: {', '.join(moved.name for moved in self.moved)} changed with the "
                 f"rows after {first.cutoff[:19]} UTC ({first.name}: {first.before} became {first.after}). Fit it on "
                 "its own part alone (sentinel/training/fit.py)."
             )
         if blind := [planted.name for planted in self.planted if not planted.caught]:
-            raise LeakageFound(
-                f"The audit of what training fits is blind: {', '.join(blind)} did not move even when fitted on all "
-                f"rows, so that nothing is proven by the {self.rows:,} rows it looked at. Bring more rows, or "
-                "have sentinel/training/fits_audit.py mended."
+            found.append(
+                f"The audit of what training fits is blind: it did not see {', '.join(blind)} in the {self.rows:,} "
+                "rows that it looked at, so that it proves nothing. Bring more rows, or have "
+                "sentinel/training/fits_audit.py mended."
             )
+        return found
+
+    def require_in_time(self) -> None:
+        """Raise LeakageFound for what knew the future; AuditBlind when the audit could not have seen it."""
+        if sentences := self.sentences():
+            raise (LeakageFound if self.moved else AuditBlind)("\n".join(sentences))
 
 
 def audit_fits(table: FeatureTable, splits: Splits, settings: Training, *, home: Path, seed: int) -> FitsReport:

@@ -94,6 +94,16 @@ def split(table: FeatureTable, settings: SplitTimes, *, home: Path, out: Path, p
     )
 
 
+def part_ends(transactions: Path, settings: SplitTimes) -> list[datetime]:
+    """The ends of the parts that these transactions will be split into; none where they span too short a time."""
+    moments = ds.dataset(transactions).to_table(columns=["event_timestamp"])
+    extremes = pc.call_function("min_max", [moments["event_timestamp"]]).as_py()
+    try:
+        return [part.end for part in plan_parts(_utc(extremes["min"]), _utc(extremes["max"]), settings).values()]
+    except DataContractError:
+        return []
+
+
 def read_splits(folder: Path) -> dict[str, dict[str, Any]]:
     return cast("dict[str, dict[str, Any]]", json.loads((folder / SPLITS).read_text()))
 

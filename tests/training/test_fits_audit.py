@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from sentinel.artifacts import FeatureTable, Splits
-from sentinel.errors import LeakageFound
+from sentinel.errors import AuditBlind, LeakageFound
 from sentinel.training import fits_audit, source
 from sentinel.training.fits_audit import FitsReport, audit_fits
 from sentinel.training.splits import read_part, split
@@ -57,7 +57,7 @@ def test_audit_that_sees_no_planted_fit_fails(
     home: Path, table: FeatureTable, splits: Splits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fits_audit, "_to_the_end", lambda source: source)
-    with pytest.raises(LeakageFound, match="is blind"):
+    with pytest.raises(AuditBlind, match="did not see the vocabulary of channel fitted on all rows"):
         audited(table, splits, home).require_in_time()
 
 

@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
+from sentinel.config import Features
 from sentinel.features.audit.compare import columns_and_windows, find_leaks, find_planted, window_text
 from sentinel.features.audit.cuts import Cut, Transactions, choose_cuts
 from sentinel.features.audit.experiment import Experiment, make_experiment
@@ -48,9 +49,11 @@ def audit_features(
     name: str,
     paths: Paths,
     table: Path | None = None,
+    features: Features | None = None,
     progress: Progress = silent,
 ) -> LeakReport:
     """Audit the features of `transactions`. `boundaries`: the ends of the parts; `table`: the built table's folder.
+    `features` says which engine computes (None: DuckDB).
 
     The report says what failed; nothing is raised but AuditBlind where the data cannot show a leak.
     """
@@ -67,7 +70,7 @@ def audit_features(
             experiment = make_experiment(cuts, everything, wanted, folder / "questions", random)
         progress(1, _STEPS, "building and joining every world")
         with clock("build and retrieval"):
-            found = _answers(experiment, everything, folder, name, paths)
+            found = _answers(experiment, everything, folder, features, name, paths)
         with clock("comparison"):
             leaks = find_leaks(found, experiment, cuts, wanted)
             caught = find_planted(found, experiment, planted)
@@ -88,12 +91,14 @@ def audit_features(
     )
 
 
-def _answers(experiment: Experiment, wanted: FeatureSet, folder: Path, name: str, paths: Paths) -> pa.Table:
+def _answers(
+    experiment: Experiment, wanted: FeatureSet, folder: Path, features: Features | None, name: str, paths: Paths
+) -> pa.Table:
     source, asked, out = folder / "transactions.parquet", folder / "asked.parquet", folder / "answers"
     out.mkdir()
     parquet.write_table(experiment.source, source)
     parquet.write_table(experiment.asked, asked)
-    answer(source, wanted, out, name=name, paths=paths, asked=asked)
+    answer(source, wanted, out, features, name=name, paths=paths, asked=asked)
     return parquet.read_table(out / TABLE)
 
 

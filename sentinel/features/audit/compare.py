@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 import numpy as np
@@ -17,8 +17,6 @@ from sentinel.features.audit.experiment import Experiment
 from sentinel.features.audit.oracle import Ints
 from sentinel.features.audit.report import Leak, Planted, moment_text
 from sentinel.features.spec import FeatureSet, FeatureView, span
-
-SHOWN = 5  # rows that are told of, a feature
 
 
 def differing_rows(found: pa.Table, experiment: Experiment, columns: tuple[str, ...]) -> dict[str, Ints]:
@@ -34,20 +32,24 @@ def differing_rows(found: pa.Table, experiment: Experiment, columns: tuple[str, 
     return differing
 
 
-def find_leaks(found: pa.Table, experiment: Experiment, cuts: list[Cut], honest: FeatureSet) -> tuple[Leak, ...]:
-    differing = differing_rows(found, experiment, honest.columns)
+def find_leaks(found: pa.Table, experiment: Experiment, cuts: Sequence[Cut], honest: FeatureSet) -> tuple[Leak, ...]:
+    """Each honest feature that differs anywhere, with the first row in which it does."""
     windows = dict(columns_and_windows(honest))
     leaks: list[Leak] = []
-    for feature, rows in differing.items():
-        for row in rows[:SHOWN].tolist():
-            before, after = found[feature][row].as_py(), found[feature][experiment.pairs + row].as_py()
-            leaks.append(
-                Leak(
-                    feature, windows[feature], experiment.transaction_ids[row],
-                    moment_text(int(experiment.asked_at[row])), moment_text(cuts[experiment.cut[row]].moment),
-                    before, after, len(rows),
-                )
-            )  # fmt: skip
+    for feature, rows in differing_rows(found, experiment, honest.columns).items():
+        row = int(rows[0])
+        leaks.append(
+            Leak(
+                feature=feature,
+                window=windows[feature],
+                transaction_id=experiment.transaction_ids[row],
+                asked_at=moment_text(int(experiment.asked_at[row])),
+                cut=moment_text(cuts[int(experiment.cut[row])].moment),
+                value=found[feature][row].as_py(),
+                changed_value=found[feature][experiment.pairs + row].as_py(),
+                rows=len(rows),
+            )
+        )
     return tuple(leaks)
 
 

@@ -27,10 +27,10 @@ from sentinel.errors import AuditBlind
 from sentinel.features.asof_sql import literal, quoted
 from sentinel.features.spec import FeatureSet, microseconds
 
-LEAST_ROWS, MOST_ROWS = 4_000, 40_000  # of all sub-sources together
+LEAST_ROWS, MOST_ROWS = 6_000, 24_000  # of all sub-sources together
 SHARE = 0.025  # of the table, between the two
 ASKED = 24  # transactions a cut
-CANDIDATES = 200
+CANDIDATES = 1_000  # transactions before a cut, of which those with short histories are taken
 KEYS_IN_BUDGET = 8  # a key whose history would take more than this part of a cut's rows is taken near the cut only
 
 CutKind = Literal["split boundary", "transaction", "row becomes knowable", "label becomes knowable"]
@@ -41,7 +41,9 @@ _MOMENT_OF: dict[CutKind, str] = {
     "row becomes knowable": "known_us",
     "label becomes knowable": "label_us",
 }
-_COLUMNS = ("transaction_id", "event_timestamp", "recorded_at", "amount_minor", "is_fraud", "label_available_at")
+_COLUMNS = (
+    "transaction_id", "event_timestamp", "recorded_at", "amount_minor", "is_fraud", "label_available_at", "merchant_id",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,9 @@ class Transactions:
     """transactions.parquet with the moments of every version, in DuckDB. Close it."""
 
     def __init__(self, file: Path, wanted: FeatureSet, *, threads: int = 2, memory_limit: str = "1500MB") -> None:
-        names = parquet.read_schema(file).names
-        keys = dict.fromkeys([*wanted.keys, *(["merchant_id"] if "merchant_id" in names else [])])
+        names: list[str] = parquet.read_schema(file).names
         self.keys = wanted.keys
-        self.columns = [name for name in dict.fromkeys([*_COLUMNS, *keys]) if name in names]
+        self.columns = [name for name in dict.fromkeys([*_COLUMNS, *wanted.keys]) if name in names]
         self.has_versions = wanted.has_recorded_at
         self._connection = duckdb.connect(config={"threads": threads, "memory_limit": memory_limit})
         self._connection.execute("SET TimeZone = 'UTC'")
@@ -98,7 +99,7 @@ def choose_cuts(source: Transactions, boundaries: Sequence[datetime], random: np
             "future. Bring more rows."
         )
     cuts = _moments(source, boundaries, (first, last), random)
-    candidates = source.table(" UNION ALL ".join(_candidates_sql(source, *cut) for cut in enumerate(cuts)))
+    candidates = _candidates(source, cuts, last - first, rows)
     source.store("candidates", candidates)
     budget = int(min(max(rows * SHARE, LEAST_ROWS), MOST_ROWS)) // len(cuts)
     chosen = _choose(candidates, _counts(source), budget, random)
@@ -147,14 +148,20 @@ def _moments(
     return [(kind, moment) for moment, kind in sorted(cuts.items())]
 
 
-def _candidates_sql(source: Transactions, number: int, cut: tuple[CutKind, int]) -> str:
-    """The transactions that make the cut, and the last ones before it."""
-    kind, moment = cut
-    columns = ", ".join(["transaction_id", "place", "event_us", *map(quoted, source.keys)])
-    select = f"SELECT {number} AS cut, {{}} AS is_anchor, {columns} FROM versions WHERE "
-    own = f"{_MOMENT_OF[kind]} = {moment} AND event_us <= {moment} ORDER BY place LIMIT 8"
-    recent = f"event_timestamp <= make_timestamptz({moment}) ORDER BY event_timestamp DESC, place LIMIT {CANDIDATES}"
-    return f"(({select.format('true')}{own}) UNION ALL ({select.format('false')}{recent}))"
+def _candidates(source: Transactions, cuts: Sequence[tuple[CutKind, int]], length: int, rows: int) -> pa.Table:
+    """The transactions that make each cut, and some of the last before it, in one scan."""
+    near = length * CANDIDATES // rows + 1
+    own = {kind: f"{_MOMENT_OF[kind]} = c.moment" for kind, _ in cuts}
+    is_anchor = f"CASE c.kind {' '.join(f'WHEN {literal(kind)} THEN {same}' for kind, same in own.items())} END"
+    table = [{"cut": number, "kind": kind, "moment": moment} for number, (kind, moment) in enumerate(cuts)]
+    source.store("cuts", pa.Table.from_pylist(table))
+    columns = ", ".join(["v.place", *(f"v.{quoted(key)}" for key in source.keys)])
+    return source.table(
+        f"SELECT c.cut, coalesce({is_anchor}, false) AS is_anchor, {columns} FROM versions v JOIN cuts c "
+        f"ON v.event_us <= c.moment AND (v.event_us >= c.moment - {near} OR {is_anchor}) "
+        "QUALIFY row_number() OVER (PARTITION BY c.cut, is_anchor ORDER BY v.event_us DESC, v.place) "
+        f"<= CASE WHEN is_anchor THEN 8 ELSE {CANDIDATES} END ORDER BY c.cut, v.place"
+    )
 
 
 def _counts(source: Transactions) -> dict[str, dict[Any, int]]:
@@ -196,12 +203,12 @@ def _choice(
     def history(row: dict[str, Any]) -> list[int]:
         return [min(counts[key].get(row[key], 0), longest) for key in counts]
 
-    affordable = 2 * budget / ASKED
+    affordable = min(2 * budget / ASKED, float(np.quantile([sum(history(row)) for row in rows], 0.25)))
 
     def order(row: dict[str, Any]) -> tuple[Any, ...]:
-        known, cost = history(row), sum(history(row))
+        lengths, cost = history(row), sum(history(row))
         drawn = random.random()
-        return (not row["is_anchor"], cost > affordable, min(known) < 2, cost if cost > affordable else drawn)
+        return (not row["is_anchor"], min(lengths) < 2, cost > affordable, cost if cost > affordable else drawn)
 
     taken: dict[int, dict[str, Any]] = {}
     keys: dict[str, dict[Any, int]] = {key: {} for key in counts}

@@ -104,7 +104,9 @@ class _Tagged:
     """`source`: the worlds' rows under tagged keys. Numbers are coded anew, densely; text gets a suffix."""
 
     def __init__(self, untagged: pa.Table, world: Ints, worlds: int, wanted: FeatureSet) -> None:
-        self._names = [name for name in dict.fromkeys([_ID, *wanted.keys, "merchant_id"]) if name in untagged.schema.names]
+        self._names = [
+            name for name in dict.fromkeys([_ID, *wanted.keys, "merchant_id"]) if name in untagged.schema.names
+        ]
         self._values = {name: pa.chunked_array([untagged[name].unique().drop_null()]) for name in self._names}
         self._worlds, self._keys = worlds, wanted.keys
         self.source = self._tag(untagged, self._names, world)
@@ -123,7 +125,8 @@ class _Tagged:
                 tagged = pa.array(code * self._worlds + world, mask=code < 0)
             else:
                 suffix = pa.array([f"#{number}" for number in range(self._worlds)], column.type).take(pa.array(world))
-                tagged = pc.binary_join_element_wise(column.combine_chunks(), suffix, "")
+                empty = pa.scalar("", column.type)
+                tagged = pc.call_function("binary_join_element_wise", [column.combine_chunks(), suffix, empty])
             table = table.set_column(table.schema.get_field_index(name), name, tagged)
         return table
 

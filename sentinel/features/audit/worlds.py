@@ -42,7 +42,9 @@ class _Rows:
     known: Ints
 
     def take(self, places: Ints) -> _Rows:
-        return _Rows(*(None if column is None else column[places] for column in vars(self).values()))
+        recorded = None if self.recorded is None else self.recorded[places]
+        others = (self.arrived[places], self.fraud[places], self.amount[places], self.known[places])
+        return _Rows(self.event[places], recorded, *others)
 
 
 def another_future(

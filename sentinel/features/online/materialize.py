@@ -76,7 +76,7 @@ def bring_online(
         done = filling.fill(progress)
         if done.mismatches:  # the note stands, but rows were lost: by eviction, or by hand
             done = replace(filling, noted=Noted({}, None, None)).fill(progress)
-        if not done.mismatches:
+        if not done.mismatches and not filling.is_older:
             note_complete(rows, done)
         return done
 
@@ -100,6 +100,11 @@ class _Filling:
     noted: Noted
     end_us: int
     until_us: int
+
+    @property
+    def is_older(self) -> bool:
+        """Whether the store holds newer data: then the table has nothing to add, and takes nothing back."""
+        return self.noted.end_us is not None and self.end_us < self.noted.end_us
 
     def fill(self, progress: Progress) -> Materialized:
         wanted = self.built.feature_set
@@ -146,6 +151,8 @@ class _Filling:
         if before is None or end_us is None:
             return None
         reach = self._reach(view)
+        if self.is_older:
+            return reach.until_us
         all_of_it = content if before.reach == reach else self.built.content(view, before.reach)
         if all_of_it.digest == before.digest:
             return max(before.until_us, reach.after_us)

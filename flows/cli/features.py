@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from flows.cli import feature_audit, feature_online
+from flows.cli import feature_audit, feature_online, feature_stream
 from flows.cli.console import ConfigOption, JsonOption, answers, new_group, open_session
 from sentinel.errors import ConfigInvalid
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 app = new_group("See what each feature is, and register the features with Feast.", "sentinel features show")
 app.command(epilog="Example: sentinel features audit --spec my_features.toml")(feature_audit.audit)
 app.command(epilog="Example: sentinel features materialize --config configs/bank.toml")(feature_online.materialize)
+app.command(epilog="Example: sentinel features ingest-stream < events.jsonl")(feature_stream.ingest_stream)
 
 
 @app.command(epilog="Example: sentinel features show --config configs/handbook.toml")

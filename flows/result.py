@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sentinel.artifacts import Decision, GateReport, RawData, ValidatedData
+from sentinel.artifacts import Decision, DriftReport, GateReport, RawData, ValidatedData
 from tasks.run import Run
 
 
@@ -17,7 +17,9 @@ class RunResult:
     rows: int
     frauds: int
     data_version: str
-    warnings: tuple[str, ...]  # of the data validation
+    warnings: tuple[str, ...]  # of the data validation, and shifts from what the champion was trained on
+    drift: DriftReport
+    data_docs: str
     failed_now: tuple[str, ...]  # gates that the candidate fails by today's thresholds
     decision: Decision
     stages: list[dict[str, Any]]
@@ -61,6 +63,7 @@ class RunResult:
             "frauds": self.frauds,
             "data_version": self.data_version,
             "warnings": list(self.warnings),
+            "drift": {"reference": self.drift.reference, "note": self.drift.note, "data_docs": self.data_docs},
             "failed_now": list(self.failed_now),
             "sentence": self.sentence,
             "nothing_new": self.is_nothing_new,
@@ -68,7 +71,9 @@ class RunResult:
         }
 
 
-def read_result(run: Run, raw: RawData, validated: ValidatedData, report: GateReport, decision: Decision) -> RunResult:
+def read_result(
+    run: Run, raw: RawData, validated: ValidatedData, drift: DriftReport, report: GateReport, decision: Decision
+) -> RunResult:
     """Read the version back from the registry, which alone knows what its aliases are now."""
     from sentinel.promotion.registry import Registry
 
@@ -80,7 +85,9 @@ def read_result(run: Run, raw: RawData, validated: ValidatedData, report: GateRe
         rows=raw.rows,
         frauds=raw.frauds,
         data_version=raw.version,
-        warnings=validated.warnings,
+        warnings=(*validated.warnings, *drift.warnings),
+        drift=drift,
+        data_docs=str(run.paths.data_docs / run.config.name / "index.html"),
         failed_now=report.failed,
         decision=decision,
         stages=[asdict(record) for record in run.stages],

@@ -64,6 +64,16 @@ class ValidatedData(Artifact):
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
+class DriftReport(Artifact):
+    """`path`: folder with drift.json and drift.html: the data beside what the champion was trained on."""
+
+    stage: ClassVar[str] = "compare"
+    reference: str | None  # the version compared with; None: there was nothing to compare with
+    note: str  # what was compared, or why nothing was, in a sentence
+    warnings: tuple[str, ...] = ()  # the shifts, in sentences
+
+
+@dataclass(frozen=True, kw_only=True, config=_CONFIG)
 class FeatureTable(Artifact):
     """`path`: folder with features.parquet (a row a transaction) and feature_set.json."""
 

@@ -166,6 +166,11 @@ class Validation(Section):
     min_labelled_fraction: Fraction = 0.9  # of the transactions older than the label maturity
     max_empty_days_fraction: Fraction = 0.1  # of the days between the first and the last transaction
     max_null_fraction: Fraction = 0.5  # of a declared input; more is a warning
+    # against the data that the champion was trained on; a shift is a warning, or stops
+    on_shift: Literal["warn", "stop"] = "warn"
+    max_distribution_shift: Fraction = 0.1  # Kolmogorov-Smirnov distance; of categories and hours the share that moved
+    max_mean_shift: Annotated[float, Field(gt=0)] = 2.0  # in standard deviations
+    max_null_shift: Fraction = 0.05  # between the shares of missing values
 
 
 def _read_spec(value: Any, info: ValidationInfo) -> Any:

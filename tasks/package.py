@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sentinel.artifacts import (
     Candidates,
@@ -24,8 +24,14 @@ if TYPE_CHECKING:
 
 
 @stage(
-    code=("sentinel/promotion", "sentinel/model/inputs.py", "sentinel/scoring.py"),
-    settings=lambda run: [],
+    code=(
+        "sentinel/promotion",
+        "sentinel/model/inputs.py",
+        "sentinel/scoring.py",
+        "sentinel/data/profile.py",
+        "sentinel/data/table.py",
+    ),
+    settings=lambda run: [run.config.columns],
     timeout=timedelta(minutes=30),
 )
 def package(
@@ -37,8 +43,22 @@ def package(
     run = work.run
     return package_release(
         report, validated, table, splits, trained, onnx, candidates, _provenance(run, raw),
+        _profile(work, validated, splits),
         name=run.config.name, home=run.paths.home, out_root=run.paths.releases(run.config.name), progress=work.progress,
     )  # fmt: skip
+
+
+def _profile(work: Work, validated: ValidatedData, splits: Splits) -> dict[str, Any]:
+    """What the columns looked like in the training part: the reference for later data."""
+    from sentinel.data.profile import make_profile
+    from sentinel.data.table import scratch_beside
+    from sentinel.promotion.parts import bounds
+
+    run = work.run
+    start, end = bounds(splits.locate(run.paths.home) / "splits.json", "train")
+    transactions = run.paths.absolute(validated.transactions)
+    profile = make_profile(transactions, run.config.columns, scratch_beside(work.out), start=start, end=end)
+    return profile.model_dump(mode="json")
 
 
 def _provenance(run: Run, raw: RawData) -> Provenance:

@@ -13,7 +13,7 @@ from prefect.artifacts import (
     create_table_artifact,
 )
 
-from sentinel.artifacts import Decision
+from sentinel.artifacts import Decision, DriftReport
 from tasks.run import Run
 
 if TYPE_CHECKING:
@@ -33,6 +33,12 @@ def show_failed_expectations(failures: tuple[FailedExpectation, ...], message: s
         for failed in failures
     ]
     create_table_artifact(rows, key="failed-expectations", description=message)
+
+
+def show_drift(report: DriftReport, page: Path) -> None:
+    """The shifts, and where the pictures are."""
+    lines = ["# The data beside the champion's training data", report.note, *(f"- {one}" for one in report.warnings)]
+    create_markdown_artifact("\n\n".join([*lines, f"Pictures: `{page}`"]), key="drift", description=report.note)
 
 
 def show_gates(gates: list[dict[str, Any]]) -> None:

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.cli.console import ConfigOption, JsonOption, Session, answers, new_group, open_session, remarks
+from flows.cli.inspection import Inspection
 from flows.cli.live import one_bar
 from flows.exclusive import one_run_at_a_time
 from sentinel.config import Simulation
@@ -84,43 +85,48 @@ def ingest(
     """Bring a source into the column contract; without --out, store it as a version and point to it.
 
     Rows that break the contract go to quarantine.parquet, with reason and source line. The source is only read.
+    Where a champion serves, the columns are compared with what it was trained on: a fault stops, a shift warns.
     """
     session = open_session(config, as_json)
-    document = _ingest_to(session, sources, out) if out else _ingest_and_pin(session, sources)
+    inspection = Inspection(session)
+    document = _ingest_to(inspection, sources, out) if out else _ingest_and_pin(inspection, sources)
     if as_json:
-        session.answer(document)
+        session.answer(document | inspection.document())
     else:
+        inspection.show()
         _show(document, os.path.relpath(session.config.file.resolve()))
 
 
-def _ingest_to(session: Session, sources: Sequence[Path], out: Path) -> dict[str, Any]:
-    return _document(_ingest(session, sources, out, None), out)
+def _ingest_to(inspection: Inspection, sources: Sequence[Path], out: Path) -> dict[str, Any]:
+    return _document(_ingest(inspection, sources, out, None), out)
 
 
-def _ingest_and_pin(session: Session, sources: Sequence[Path]) -> dict[str, Any]:
+def _ingest_and_pin(inspection: Inspection, sources: Sequence[Path]) -> dict[str, Any]:
     """No run of this name reads the data while they are replaced."""
     from sentinel.data.versioning import pin
 
+    session = inspection.session
     name, paths = session.config.name, session.paths
     with one_run_at_a_time(paths.lock(name), "-", "sentinel data ingest", remarks.print):
         paths.home.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=paths.home, prefix="ingesting-") as scratch:
             folder = Path(scratch) / name
-            ingested = _ingest(session, sources, folder, paths.home / "rejected" / f"{name}.parquet")
+            ingested = _ingest(inspection, sources, folder, paths.home / "rejected" / f"{name}.parquet")
             with one_bar("store") as progress:
                 version = pin(folder, paths.pointer(name), session.config.data, paths=paths, progress=progress)
     pointer = os.path.relpath(paths.pointer(name), paths.root)
     return _document(ingested, paths.data(name)) | {"version": version, "pointer": pointer}
 
 
-def _ingest(session: Session, sources: Sequence[Path], out: Path, rejected: Path | None) -> Ingested:
+def _ingest(inspection: Inspection, sources: Sequence[Path], out: Path, rejected: Path | None) -> Ingested:
     from sentinel.data import ingestion
 
-    config = session.config
+    config = inspection.session.config
     with one_bar("ingest") as progress:
         return ingestion.ingest(
-            sources, config.columns, config.source, out, where=config.where, rejected=rejected, progress=progress
-        )
+            sources, config.columns, config.source, out,
+            where=config.where, rejected=rejected, inspect=inspection, progress=progress,
+        )  # fmt: skip
 
 
 def _document(ingested: Ingested, folder: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
+from rich.markup import escape
 
 from flows.cli.console import ConfigOption, JsonOption, Session, answers, open_session
 from flows.cli.gates import gate_table
@@ -63,8 +64,9 @@ def _show(session: Session, result: dict[str, Any], named_server: str | None) ->
     answers.print()
     data = f"version {result['data_version']}: {result['rows']:,} rows, {result['frauds']:,} frauds"
     answers.print(f"[bold]data[/]       {data}", soft_wrap=True)
+    answers.print(f"[bold]drift[/]      {escape(result['drift']['note'])}", soft_wrap=True)
     for warning in result["warnings"]:
-        answers.print(f"[yellow]warning[/]    {warning}", soft_wrap=True)
+        answers.print(f"[yellow]warning[/]    {escape(warning)}", soft_wrap=True)
     answers.print(gate_table(result["gates"]))
     colour = _COLOURS.get(result["decision"], "yellow")
     aliases = ", ".join(result["aliases"]) or "none"
@@ -84,6 +86,7 @@ def _next_commands(session: Session, result: dict[str, Any], named_server: str |
     make = "make" if here == session.paths.root else f"make -C {os.path.relpath(session.paths.root, here)}"
     return [
         ("report", f"xdg-open {report}"),
+        ("data docs", f"xdg-open {os.path.relpath(result['drift']['data_docs'], here)}"),
         ("MLflow UI", uri if uri.startswith("http") else f"{make} mlflow-ui"),
         ("Prefect UI", named_server.removesuffix("/api") if named_server else f"{make} prefect-ui"),
     ]

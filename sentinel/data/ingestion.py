@@ -87,9 +87,12 @@ def ingest(
     *,
     where: Where,
     rejected: Path | None = None,
+    inspect: Callable[[Path], None] | None = None,
     progress: Progress = silent,
 ) -> Ingested:
     """Write the folder `out`. `where` gives file and line of a config key, for messages.
+
+    `inspect` is shown the new table before anything is replaced, and refuses it by raising.
 
     Raises DataContractError when the source lacks a column, cannot be read, or more than
     `source.max_quarantined_fraction` of its rows break the contract; then these rows are kept in the file `rejected`
@@ -114,6 +117,8 @@ def ingest(
                 raise DataContractError(_refusal(faults, source, rejected, wanted, where))
             ingested = _write(folder, staging, files, wanted, faults, progress)
         shutil.rmtree(work)
+        if inspect:
+            inspect(folder / TRANSACTIONS)
     rejected.unlink(missing_ok=True)  # of an earlier refusal
     return Ingested(out, faults.rows, *ingested, faults.by_reason())
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self, cast
@@ -63,15 +64,12 @@ class TransactionTable:
         listed = ", ".join(f"count(*) FILTER (WHERE {condition})" for condition in conditions)
         return list(self.ask(f"SELECT {listed} FROM transactions")[0]) if conditions else []
 
-    def value_counts(self, column: str) -> list[tuple[str, int]]:
+    def value_counts(self, column: str, condition: str = "true") -> list[tuple[str, int]]:
         """Each value of a categorical column as text with its rows, the most frequent first."""
         value = f"CAST({named(column)} AS VARCHAR)"
-        return [
-            (str(word), int(rows))
-            for word, rows in self.ask(
-                f"SELECT {value}, count(*) FROM transactions WHERE {value} IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1"
-            )
-        ]
+        chosen = f"FROM transactions WHERE {value} IS NOT NULL AND {condition}"
+        found = self.ask(f"SELECT {value}, count(*) {chosen} GROUP BY 1 ORDER BY 2 DESC, 1")
+        return [(str(word), int(rows)) for word, rows in found]
 
     def frame(self, positions: Sequence[int], columns: Sequence[str]) -> pd.DataFrame:
         """A few rows, named by their positions."""
@@ -84,6 +82,11 @@ class TransactionTable:
             first = int(ends[group - 1]) if group else 0
             found.append(self._parquet.read_row_group(group, columns=list(columns)).slice(position - first, 1))
         return as_frame(pa.concat_tables(found)).set_axis(list(positions))
+
+
+def scratch_beside(out: Path) -> Path:
+    """A folder for what does not fit in memory; what a killed run leaves of it is removed with its other leftovers."""
+    return out.with_name(f".{out.name}.{os.getpid()}.spilled.partial")
 
 
 def as_frame(table: pa.Table) -> pd.DataFrame:

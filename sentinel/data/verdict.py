@@ -9,6 +9,8 @@ from typing import Any, Literal, cast
 import numpy as np
 import pandas as pd
 
+from sentinel.data.domain import UNDECLARED, undeclared_sentence
+from sentinel.data.drift import Reference
 from sentinel.data.table import TransactionTable
 from sentinel.errors import ValidationFailed
 
@@ -50,10 +52,21 @@ class DataRejected(ValidationFailed):
         self.failures = failures
 
 
-def judge(results: Sequence[dict[str, Any]], table: TransactionTable) -> tuple[Finding, ...]:
-    """`results`: GX's, as JSON, in the suite's order. What follows from a missing or mistyped column is not checked."""
+@dataclass(frozen=True)
+class _Data:
+    table: TransactionTable
+    reference: Reference | None
+
+
+def judge(
+    results: Sequence[dict[str, Any]], table: TransactionTable, reference: Reference | None = None
+) -> tuple[Finding, ...]:
+    """`results`: GX's, as JSON, in the suite's order. What follows from a missing or mistyped column is not checked.
+
+    `reference`: what the champion was trained on, where a sentence can say what was there before.
+    """
     unusable = _unusable_columns(results)
-    return tuple(_finding(result, table, unusable) for result in results)
+    return tuple(_finding(result, _Data(table, reference), unusable) for result in results)
 
 
 def faults(findings: Sequence[Finding], outcome: Outcome) -> tuple[FailedExpectation, ...]:
@@ -102,7 +115,7 @@ def _unusable_columns(results: Sequence[dict[str, Any]]) -> set[str]:
     return found
 
 
-def _finding(result: dict[str, Any], table: TransactionTable, unusable: set[str]) -> Finding:
+def _finding(result: dict[str, Any], data: _Data, unusable: set[str]) -> Finding:
     config = result["expectation_config"]
     name, severity = config["meta"]["name"], config["severity"]
     columns = _columns(config["kwargs"])
@@ -112,7 +125,7 @@ def _finding(result: dict[str, Any], table: TransactionTable, unusable: set[str]
         outcome = "not_checked"
     else:
         outcome = "warning" if severity == "warning" else "failed"
-    fault = _fault(name, columns, result, table) if outcome in ("warning", "failed") else None
+    fault = _fault(name, columns, result, data) if outcome in ("warning", "failed") else None
     return Finding(name, config["description"], severity, outcome, fault)
 
 
@@ -121,22 +134,22 @@ def _columns(kwargs: dict[str, Any]) -> list[str]:
     return [name for name in [*named, *kwargs.get("column_list", [])] if name]
 
 
-def _fault(name: str, columns: list[str], result: dict[str, Any], table: TransactionTable) -> FailedExpectation:
+def _fault(name: str, columns: list[str], result: dict[str, Any], data: _Data) -> FailedExpectation:
     found = cast(dict[str, Any], result["result"])
     positions = cast(list[int], found.get("partial_unexpected_index_list") or [])
-    shown = list(dict.fromkeys(name for name in ("transaction_id", *columns) if name in table.types))
+    shown = list(dict.fromkeys(name for name in ("transaction_id", *columns) if name in data.table.types))
     samples = tuple(
         {column: plain(value) for column, value in zip(shown, row, strict=True)}
-        for row in table.frame(positions[:MAX_SAMPLES], shown).itertuples(index=False, name=None)
+        for row in data.table.frame(positions[:MAX_SAMPLES], shown).itertuples(index=False, name=None)
     )
     count = found.get("unexpected_count")
     fraction = found["unexpected_percent"] / 100 if found.get("unexpected_percent") is not None else None
     column = columns[0] if columns else None
-    sentence = _sentence(result, column, samples, table)
+    sentence = _sentence(result, column, samples, data)
     return FailedExpectation(name, column, sentence, count, fraction, samples)
 
 
-def _sentence(result: dict[str, Any], column: str | None, samples: Sequence[Sample], table: TransactionTable) -> str:
+def _sentence(result: dict[str, Any], column: str | None, samples: Sequence[Sample], data: _Data) -> str:
     found, config = cast(dict[str, Any], result["result"]), result["expectation_config"]
     text = cast(str, config["meta"]["fault"])
     if "observed_value" not in found and "unexpected_count" not in found:
@@ -149,7 +162,10 @@ def _sentence(result: dict[str, Any], column: str | None, samples: Sequence[Samp
         **{name: str(value) for name, value in cast(dict[str, Any], found.get("details") or {}).items()},
     }
     if "{holding}" in text and column:
-        words["holding"], words["is_or_are"] = _holding(table, column, config)
+        words["holding"] = _holding(data.table, column, config)
+    if text == UNDECLARED and column:
+        counts, declared = data.table.value_counts(column), config["kwargs"]["value_set"]
+        return undeclared_sentence(column, counts, declared, data.reference) or text
     if "{columns}" in text:
         words["columns"] = _wrong_columns(found["details"]["mismatched"])
     if "{types}" in text:
@@ -159,15 +175,14 @@ def _sentence(result: dict[str, Any], column: str | None, samples: Sequence[Samp
     return f"{column}: {text}" if column else text
 
 
-def _holding(table: TransactionTable, column: str, config: dict[str, Any]) -> tuple[str, str]:
-    """The most frequent unexpected values with their counts, and the verb that goes with them."""
+def _holding(table: TransactionTable, column: str, config: dict[str, Any]) -> str:
+    """The most frequent values that ought not to be, with their rows."""
     listed = set(config["kwargs"]["value_set"])
-    wanted = config["type"] == "expect_column_values_to_be_in_set"
-    strange = [(value, count) for value, count in table.value_counts(column) if (value in listed) != wanted]
+    strange = [(value, count) for value, count in table.value_counts(column) if value in listed]
     parts = [f"{count:,} rows hold {value!r}" for value, count in strange[:MAX_VALUES]]
-    if more := len(strange) - MAX_VALUES if len(strange) > MAX_VALUES else 0:
-        parts.append(f"further rows {more:,} more such values")
-    return " and ".join(parts), "is" if len(strange) == 1 else "are"
+    if len(strange) > MAX_VALUES:
+        parts.append(f"further rows {len(strange) - MAX_VALUES:,} more such values")
+    return " and ".join(parts)
 
 
 def _wrong_columns(mismatched: dict[str, list[str]]) -> str:

@@ -11,6 +11,7 @@ GATES = "gates.json"
 EVIDENCE = "evidence"
 REPORT = "report.html"
 CARD = "card.md"
+DATA_PROFILE = "data_profile.json"  # of the training part of the data, its raw columns
 
 
 @dataclass(frozen=True)

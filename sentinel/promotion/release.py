@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -27,7 +28,7 @@ from sentinel.errors import RecordInvalid
 from sentinel.model.inputs import ModelInputs
 from sentinel.progress import Progress, silent
 from sentinel.promotion.evidence import TRAINING, serving_graph
-from sentinel.promotion.layout import CARD, EVIDENCE, FACTS, GATES, GRAPH, REPORT, protect
+from sentinel.promotion.layout import CARD, DATA_PROFILE, EVIDENCE, FACTS, GATES, GRAPH, REPORT, protect
 from sentinel.promotion.reference import golden_set, reference_statistics
 from sentinel.promotion.report import render_card, render_report
 from sentinel.promotion.verification import sentences_against
@@ -57,6 +58,7 @@ def package(
     onnx: OnnxModel,
     candidates: Candidates,
     provenance: Provenance,
+    data_profile: Mapping[str, Any],
     *,
     name: str,
     home: Path,
@@ -64,6 +66,8 @@ def package(
     progress: Progress = silent,
 ) -> Release:
     """Write the release of a judged candidate to `out_root/<digest>`; the same content is written once.
+
+    `data_profile`: of the raw columns of the training part, which later data are compared with.
 
     Raises RecordInvalid when report and candidate do not belong together.
     """
@@ -77,6 +81,7 @@ def package(
         progress(1, 3, "reference statistics and golden set")
         inputs = ModelInputs.from_dict(_read(folder / "inputs.json"))
         write_json(folder / "reference.json", reference_statistics(inputs, splits, home=home))
+        write_json(folder / DATA_PROFILE, data_profile)
         write_json(folder / "golden.json", golden_set(inputs, splits, folder / GRAPH, home=home))
         write_json(folder / "MLmodel", _mlflow_description(inputs))
         progress(2, 3, "report")

@@ -206,7 +206,7 @@ FAULTS = [
     ("fraud_rate", labelled(True), "the share of frauds is 1, outside"),
     ("labels_mature", without_old_labels, "older than splits.label_maturity = 7 days have no label"),
     ("label_available_at_present", changing("label_available_at", 5, None), "no moment at which it became known"),
-    ("country_known", united_states, "'United States', which is not among the known values DE, FR, GB, NL, US"),
+    ("country_known", united_states, "'United States' in 411 rows, which is not in the declared domain DE, FR, GB, NL, US; 'US', declared, does not"),
     ("distance_km_finite", changing("distance_km", 5, float("inf")), "distance_km: 3 rows"),
 ]
 
@@ -270,7 +270,7 @@ def test_the_verdict_says_what_each_expectation_is_and_came_to(gate: Gate, good:
     (fault,) = [found["fault"] for found in verdict["findings"] if found["fault"]]
     rows = good.column("country").to_pylist().count("US")
     assert fault["unexpected_count"] == rows
-    assert fault["sentence"].startswith(f"country: {rows} rows hold 'United States'")
+    assert fault["sentence"].startswith(f"country holds 'United States' in {rows} rows")
     assert fault["unexpected_fraction"] == pytest.approx(rows / (good.num_rows - good.column("country").null_count))
 
 

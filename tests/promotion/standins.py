@@ -38,6 +38,7 @@ from tests.tables import START, canonical_table
 NUMERIC = ("event_timestamp", "amount_minor", "customer_count_1d", "customer_spending_age_us")
 RUN_ID = "0" * 32
 GATES = Gates(min_pr_auc=0.3, max_calibration_error=0.05, max_latency_p99_ms=1000.0)
+DATA_PROFILE = {"rows": 1}
 PROVENANCE = Provenance("d" * 32, "1" * 64, "c" * 40, True, 7, {"torch": "2.13.0"})
 ONLINE = {"is_online": True, "reason": "The online store holds them.", "sampled": 300, "mismatches": 0}
 _DAYS = {"train": (10, 50), "validation": (50, 57), "calibration": (57, 64), "test": (64, 85)}
@@ -123,7 +124,7 @@ def packaged(
     report = judged(made, made.home / "gates", champion, gates)
     release = package(
         report, made.validated, made.table, made.splits, made.trained, made.onnx, made.candidates, PROVENANCE,
-        name=name, home=made.home, out_root=made.home / "releases" / name,
+        DATA_PROFILE, name=name, home=made.home, out_root=made.home / "releases" / name,
     )  # fmt: skip
     return made, report, release
 

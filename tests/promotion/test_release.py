@@ -14,7 +14,7 @@ from sentinel.errors import RecordInvalid
 from sentinel.promotion.release import package, verify_release
 from sentinel.scoring import Scorer
 from sentinel.storage import canonical_json, sha256_file
-from tests.promotion.standins import PROVENANCE, Stages, packaged, read_json, stages
+from tests.promotion.standins import DATA_PROFILE, PROVENANCE, Stages, packaged, read_json, stages
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_same_content_gives_the_same_release(packed: tuple[Stages, GateReport, R
 
     again = package(
         report, made.validated, made.table, made.splits, made.trained, made.onnx, made.candidates, PROVENANCE,
-        name="tests", home=made.home, out_root=tmp_path,
+        DATA_PROFILE, name="tests", home=made.home, out_root=tmp_path,
     )  # fmt: skip
 
     assert again.sha256 == release.sha256
@@ -60,7 +60,7 @@ def test_damaged_release_is_made_anew(tmp_path: Path) -> None:
 
     package(
         report, made.validated, made.table, made.splits, made.trained, made.onnx, made.candidates, PROVENANCE,
-        name="tests", home=made.home, out_root=(made.home / release.path).parent,
+        DATA_PROFILE, name="tests", home=made.home, out_root=(made.home / release.path).parent,
     )  # fmt: skip
 
     assert release.holds(made.home)
@@ -156,5 +156,5 @@ def test_report_of_another_graph_is_not_packaged(tmp_path: Path) -> None:
         candidates = other.candidates.__class__(**{**other.candidates.__dict__, "path": "candidates2"})
         package(
             report, made.validated, made.table, made.splits, made.trained, made.onnx, candidates, PROVENANCE,
-            name="tests", home=made.home, out_root=made.home / "releases" / "tests",
+            DATA_PROFILE, name="tests", home=made.home, out_root=made.home / "releases" / "tests",
         )  # fmt: skip

@@ -19,5 +19,6 @@ def champion_features(work: Work, validated: ValidatedData, champion: Champion) 
     run = work.run
     described = run.paths.absolute(champion.release_path) / "feature_set.json"
     return rebuild_features(
-        validated, described, name=run.config.name, paths=run.paths, out=work.out, progress=work.progress
-    )
+        validated, described, run.config.features,
+        name=run.config.name, paths=run.paths, out=work.out, progress=work.progress,
+    )  # fmt: skip

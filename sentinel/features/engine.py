@@ -1,4 +1,4 @@
-"""Which engine builds the views and answers point in time: DuckDB on this machine, or Spark. The one place that chooses.
+"""The one place that chooses what builds the views and answers point in time: DuckDB on this machine, or Spark.
 
 Both compute the expressions of build.py; a value, a row and its place do not depend on the engine.
 """
@@ -43,9 +43,9 @@ class DuckDb:
 
 
 @contextmanager
-def open_engine(features: Features, paths: Paths, scratch: Path) -> Generator[Engine]:
-    """The configured engine, which spills into `scratch`. Raises ConfigInvalid when it cannot run here."""
-    if features.engine == "duckdb":
+def open_engine(features: Features | None, paths: Paths, scratch: Path) -> Generator[Engine]:
+    """The configured engine (None: DuckDB), spilling into `scratch`. Raises ConfigInvalid when it cannot run here."""
+    if features is None or features.engine == "duckdb":
         yield DuckDb({"temp_directory": str(scratch / "spill")})
         return
     from sentinel.features.spark.engine import open_spark

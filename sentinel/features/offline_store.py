@@ -12,6 +12,7 @@ historical retrieval is the stock store's.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,10 @@ class AsofOfflineStoreConfig(DuckDBOfflineStoreConfig):
     memory_limit: str = "2500MB"
     temp_directory: str | None = None  # where joins spill; absent: DuckDB's own choice
     range_rows: int = 1_000_000  # of entity rows or of a source, that are joined at once
+
+    def select(self, columns: Sequence[str], file: Path) -> str:
+        """The `columns` of a parquet file as entity rows, in its order."""
+        return f"SELECT {', '.join(columns)} FROM read_parquet({literal(str(file))})"
 
 
 class AsofOfflineStore(DuckDBOfflineStore):

@@ -21,9 +21,8 @@ from sentinel.artifacts import FeatureTable, ValidatedData
 from sentinel.config import Columns, Features
 from sentinel.errors import SentinelError
 from sentinel.features.applied import VIEWS
-from sentinel.features.asof_sql import literal
-from sentinel.features.build import build_views
 from sentinel.features.definitions import feast_objects, service_name
+from sentinel.features.engine import open_engine
 from sentinel.features.first_versions import ASKED_AT, write_first_versions
 from sentinel.features.retrieval_job import AsofRetrievalJob
 from sentinel.features.spec import FeatureSet, feature_set, present_columns
@@ -51,25 +50,42 @@ def build_features(
     """Build every view, join it point in time through Feast, and register the views with Feast."""
     names = parquet.read_metadata(paths.absolute(data.transactions)).schema.names
     wanted = feature_set(present_columns(columns, names), features)
-    return _build(data, wanted, name=name, paths=paths, out=out, progress=progress)
+    return _build(data, wanted, features, name=name, paths=paths, out=out, progress=progress)
 
 
 def rebuild_features(
-    data: ValidatedData, described: Path, *, name: str, paths: Paths, out: Path, progress: Progress = silent
+    data: ValidatedData,
+    described: Path,
+    features: Features,
+    *,
+    name: str,
+    paths: Paths,
+    out: Path,
+    progress: Progress = silent,
 ) -> FeatureTable:
-    """The same for the feature set of a release (its feature_set.json): a model is judged on its own features."""
+    """The same for the feature set of a release (its feature_set.json): a model is judged on its own features.
+
+    `features` says which engine computes them; the feature set brings its own rules of time.
+    """
     wanted = FeatureSet.from_dict(json.loads(described.read_text()))
-    return _build(data, wanted, name=name, paths=paths, out=out, progress=progress)
+    return _build(data, wanted, features, name=name, paths=paths, out=out, progress=progress)
 
 
 def _build(
-    data: ValidatedData, wanted: FeatureSet, *, name: str, paths: Paths, out: Path, progress: Progress
+    data: ValidatedData,
+    wanted: FeatureSet,
+    features: Features,
+    *,
+    name: str,
+    paths: Paths,
+    out: Path,
+    progress: Progress,
 ) -> FeatureTable:
     transactions = paths.absolute(data.transactions)
     keys = key_types(wanted, transactions)
     require_free_disk(out, parquet.read_metadata(transactions).num_rows * _BYTES_A_ROW)
     with complete_folder(out) as folder:
-        rows, summary = answer(transactions, wanted, folder, name=name, paths=paths, progress=progress)
+        rows, summary = answer(transactions, wanted, folder, features, name=name, paths=paths, progress=progress)
         write_json(folder / "feature_set.json", wanted.to_dict())
         write_json(
             folder / "features.json",
@@ -89,6 +105,7 @@ def answer(
     transactions: Path,
     wanted: FeatureSet,
     folder: Path,
+    features: Features | None = None,
     *,
     name: str,
     paths: Paths,
@@ -98,6 +115,7 @@ def answer(
     """Build the views of `transactions` and write `folder`/features.parquet: each row asked about, as of its moment.
 
     `asked`: other rows than the transactions themselves; the leak audit asks so, through this very function.
+    `features` says which engine computes (None: DuckDB).
     Returns the number of rows and the summary of each feature.
     """
     steps = len(wanted.views) + 2  # retrieval takes about as long as two views
@@ -108,16 +126,17 @@ def answer(
     def joined(done: float, total: float, doing: str = "") -> None:
         progress(len(wanted.views) + 2 * done / max(total, 1), steps, doing)
 
-    files = build_views(transactions, wanted, folder / VIEWS, progress=built)
     scratch = folder / "scratch"
-    store = open_store(paths, name, state=scratch, offline={"temp_directory": str(scratch / "spill")})
-    register(store, feast_objects(wanted, files, key_types(wanted, transactions)))
-    if asked is None:
-        asked = transactions
-        if wanted.has_recorded_at:
-            asked = scratch / "first_versions.parquet"
-            write_first_versions(transactions, wanted, asked, spill=scratch / "spill")
-    summary = retrieve(store, wanted, asked, folder / TABLE, progress=joined)
+    with open_engine(features, paths, scratch) as engine:
+        files = engine.build_views(transactions, wanted, folder / VIEWS, progress=built)
+        store = open_store(paths, name, state=scratch, offline=engine.offline)
+        register(store, feast_objects(wanted, files, key_types(wanted, transactions)))
+        if asked is None:
+            asked = transactions
+            if wanted.has_recorded_at:
+                asked = scratch / "first_versions.parquet"
+                write_first_versions(transactions, wanted, asked, spill=scratch / "spill")
+        summary = retrieve(store, wanted, asked, folder / TABLE, progress=joined)
     shutil.rmtree(scratch)
     return parquet.read_metadata(folder / TABLE).num_rows, summary
 
@@ -155,16 +174,16 @@ def retrieve(store: Any, wanted: FeatureSet, asked: Path, file: Path, *, progres
 
 def _ask(store: Any, wanted: FeatureSet, asked: Path) -> AsofRetrievalJob:
     job = store.get_historical_features(
-        entity_df=_questions(wanted, asked), features=store.get_feature_service(service_name(wanted))
+        entity_df=_questions(store, wanted, asked), features=store.get_feature_service(service_name(wanted))
     )
     return cast("AsofRetrievalJob", job)
 
 
-def _questions(wanted: FeatureSet, asked: Path) -> str:
+def _questions(store: Any, wanted: FeatureSet, asked: Path) -> str:
     """SQL of a row for each transaction; what Feast takes for event_timestamp is the moment as of which is asked."""
-    columns = ", ".join(("transaction_id", "event_timestamp AS happened_at", *wanted.keys))
     moment = ASKED_AT if wanted.has_recorded_at else "event_timestamp"
-    return f"SELECT {columns}, {moment} AS event_timestamp FROM read_parquet({literal(str(asked))})"
+    columns = ("transaction_id", "event_timestamp AS happened_at", *wanted.keys, f"{moment} AS event_timestamp")
+    return store.config.offline_store.select(columns, asked)
 
 
 def _with_features(rows: pa.Table, found: pa.Table, wanted: FeatureSet) -> pa.Table:

@@ -53,8 +53,8 @@ def audit_features(
     progress: Progress = silent,
 ) -> LeakReport:
     """Audit the features of `transactions`. `boundaries`: the ends of the parts; `table`: the built table's folder.
-    `features` says which engine computes (None: DuckDB).
 
+    `features` says which engine computes (None: DuckDB).
     The report says what failed; nothing is raised but AuditBlind where the data cannot show a leak.
     """
     random, clock = np.random.default_rng(seed), _Clock()

@@ -25,9 +25,9 @@ from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMeta
 from feast.on_demand_feature_view import OnDemandFeatureView
 from pydantic import StrictStr
 
-from sentinel.features.asof_sql import Join, group_joins, requested_features
+from sentinel.features.asof_sql import ROW, Join, group_joins, requested_features
 from sentinel.features.offline_store import AsofOfflineStore, AsofOfflineStoreConfig
-from sentinel.features.spark.retrieval_job import ROW, SparkRetrievalJob
+from sentinel.features.spark.retrieval_job import SparkRetrievalJob
 from sentinel.features.spark.session import read_pattern
 from sentinel.features.spec import microseconds
 
@@ -51,7 +51,7 @@ class _Source:
 
     join: Join
     found: str  # the column of the last row: a struct, null where there is none
-    features: list[tuple[str, timedelta | None, str]]  # column of the source, ttl, column of the result
+    features: tuple[tuple[str, timedelta | None, str], ...]  # column of the source, ttl, column of the result
 
 
 class SparkAsofOfflineStore(AsofOfflineStore):

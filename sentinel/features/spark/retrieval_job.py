@@ -18,9 +18,8 @@ from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMeta
 from feast.on_demand_feature_view import OnDemandFeatureView
 from pyarrow import parquet
 
+from sentinel.features.asof_sql import ROW
 from sentinel.features.spark.session import file_uri
-
-ROW = "__row"  # the number of an entity row
 
 
 class SparkRetrievalJob(RetrievalJob):

@@ -73,7 +73,7 @@ def make_probes(wanted: FeatureSet, schema: pa.Schema, tag: Tag) -> Probes:
     keys = {name: _tagged([question for _, question in questions], schema.field(name), tag) for name in wanted.keys}
     moments = pa.array([question.at.astimezone(UTC) for _, question in questions], pa.timestamp("us", LOCAL_ZONE))
     return Probes(
-        transactions=_transactions(payments, schema, tag),
+        transactions=_transactions(payments, {*wanted.keys, "customer_id", "merchant_id"}, schema, tag),
         questions=pa.table({**keys, "event_timestamp": moments}),
         cases=tuple(name for name, _ in questions),
     )
@@ -107,8 +107,8 @@ def _is_free(column: pa.ChunkedArray, name: str, tag: Tag) -> bool:
     return bool((positions(column, pa.chunked_array([taken])) < 0).all())
 
 
-def _transactions(payments: list[_Payment], schema: pa.Schema, tag: Tag) -> pa.Table:
-    """In the order of ingestion; declared columns are null."""
+def _transactions(payments: list[_Payment], keys: set[str], schema: pa.Schema, tag: Tag) -> pa.Table:
+    """In the order of ingestion; what is no key and decides no feature is null."""
     payments = sorted(payments, key=lambda payment: (payment.at, payment.number, payment.recorded_at or payment.at))
     values: dict[str, list[Any]] = {
         "transaction_id": [tag("transaction_id", payment.number) for payment in payments],
@@ -122,7 +122,7 @@ def _transactions(payments: list[_Payment], schema: pa.Schema, tag: Tag) -> pa.T
     for field in schema:
         if field.name in values:
             columns.append(pa.array(values[field.name], field.type))
-        elif field.name.endswith("_id"):
+        elif field.name in keys:
             columns.append(_tagged(payments, field, tag))
         else:
             columns.append(pa.nulls(len(payments), field.type))

@@ -77,6 +77,17 @@ def test_keys_that_read_alike_are_told_apart() -> None:
     assert ask(rows, at, customer_id=1, merchant_id=None)["merchant_count_30d"] is None
 
 
+def test_keys_asked_about_together_are_told_apart() -> None:
+    paid = [(1, 23), (12, 3), (1, 3)]
+    rows = [row(number, 0 * HOUR, customer_id=pair[0], merchant_id=pair[1]) for number, pair in enumerate(paid)]
+    pairs = [(customer, merchant) for customer in (1, 12) for merchant in (23, 3)]
+    keys = {"customer_id": [customer for customer, _ in pairs], "merchant_id": [merchant for _, merchant in pairs]}
+    asked = pa.table({**keys, ASKED_AT: pa.array([START + HOUR] * 4, pa.timestamp("us", "UTC"))})
+    wanted = wanted_for(rows)
+    place = wanted.columns.index("customer_merchant_count_30d")
+    assert [answer[place] for answer in expected_features(table_of(rows), wanted, asked)] == [1, 1, None, 1]
+
+
 def test_different_merchants_are_counted_once_and_null_not_at_all() -> None:
     rows = [row(number, number * HOUR, merchant_id=merchant) for number, merchant in enumerate([7, 7, None, 8])]
     assert ask(rows, START + 4 * HOUR)["customer_distinct_merchants_1d"] == 2
@@ -121,6 +132,16 @@ def test_correction_of_the_customer_leaves_a_row_without_the_payment() -> None:
     assert (left["customer_count_1d"], left["customer_amount_sum_1d"], left["customer_amount_max_1d"]) == (0, 0, None)
     assert left["customer_spending_age_us"] == (HOUR - SECOND) // MICROSECOND
     assert ask(rows, START + 3 * HOUR, customer_id=2)["customer_count_1d"] == 1
+
+
+def test_version_known_after_a_later_one_is_never_heard() -> None:
+    rows = [
+        row(1, 0 * HOUR, amount_minor=1, recorded_at=START),
+        row(1, 10 * HOUR, amount_minor=2, recorded_at=START + HOUR),
+        row(1, 0 * HOUR, amount_minor=4, recorded_at=START + 2 * HOUR),
+    ]
+    sums = [ask(rows, START + after)["customer_amount_sum_1d"] for after in (2 * HOUR, 3 * HOUR, 11 * HOUR)]
+    assert sums == [1, 4, 4]
 
 
 def test_row_recorded_before_its_payment_is_known_after_the_payment() -> None:

@@ -52,22 +52,27 @@ def make_champion(run: Run) -> RunResult:
     """The table of contents."""
     raw = tasks.pull(run)
     validated = tasks.validate(run, raw)
+    drift = tasks.compare(run, validated, tasks.find_champion_data(run, raw))
     table = tasks.features(run, validated)
     tasks.point_feast_at(run, table)
     splits = tasks.split(run, table)
+    audit = tasks.audit(run, validated, table, splits)
     trained = tasks.train(run, raw, table, splits)
     onnx = tasks.export(run, trained, table, splits)
     variants = tasks.quantize(run, onnx, trained, table, splits)
     candidates = tasks.choose(run, variants)
     champion = tasks.find_opponent(run, candidates)
     champion_table = tasks.features_of_champion(run, validated, table, champion)
-    report = tasks.gate(run, validated, splits, trained, onnx, candidates, champion, champion_table)
+    if champion_table is not None:
+        tasks.materialize(run, champion_table)
+    online = tasks.materialize(run, table)
+    report = tasks.gate(run, validated, splits, audit, online, trained, onnx, candidates, champion, champion_table)
     decision = tasks.standing_decision(run, candidates)
     if decision is None:
         release = tasks.package(run, raw, validated, table, splits, trained, onnx, candidates, report)
         version = tasks.register(run, release)
         decision = tasks.promote(run, report, version)
-    return read_result(run, raw, validated, report, decision)
+    return read_result(run, raw, validated, drift, report, decision)
 
 
 def open_run(config: str, data_version: str | None) -> Run:

@@ -1,9 +1,12 @@
 """HOW each step is run: one thin Prefect task a stage. WHAT runs, in which order, stands in flows/."""
 
+from tasks.audit import audit
+from tasks.champion_data import find_champion_data
+from tasks.compare import compare
 from tasks.export import export
 from tasks.features import features, point_feast_at
 from tasks.gate import features_of_champion, find_opponent, gate
-from tasks.materialize import materialize, online_state
+from tasks.materialize import materialize
 from tasks.package import package
 from tasks.promote import promote, standing_decision
 from tasks.pull import pull
@@ -14,7 +17,7 @@ from tasks.train import train
 from tasks.validate import validate
 
 __all__ = [
-    "choose", "export", "features", "features_of_champion", "find_opponent", "gate", "materialize", "online_state",
-    "package", "point_feast_at", "promote", "pull", "quantize", "register", "split", "standing_decision", "train",
-    "validate",
+    "audit", "choose", "compare", "export", "features", "features_of_champion", "find_champion_data", "find_opponent",
+    "gate", "materialize", "package", "point_feast_at", "promote", "pull", "quantize", "register", "split",
+    "standing_decision", "train", "validate",
 ]  # fmt: skip

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from sentinel.artifacts import FeatureTable
-from sentinel.features.online.latest import Reach
 from sentinel.features.online.materialize import bring_online
 from sentinel.features.online.record import Materialized
 from sentinel.features.online.rows import OnlineRow, OnlineRows
@@ -74,7 +72,3 @@ def held(rows: OnlineRows, folder: Path) -> dict[tuple[str, Any], OnlineRow | No
     names = [view_name(view, feature_set) for view in feature_set.views]
     asked = [(name, key) for name in names for batch in rows.held(name) for key, _ in batch]
     return dict(zip(asked, rows.read(asked), strict=True))
-
-
-def reach(after: timedelta, until: timedelta) -> Reach:
-    return Reach(microseconds(after), microseconds(until))

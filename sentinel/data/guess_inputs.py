@@ -22,6 +22,7 @@ LISTED_DOMAIN = 30  # known values that are written down
 GIVEAWAY = 0.9  # of the frauds lie at values that hold almost nothing else
 PURE = 0.95
 EXAMPLES = 4
+LONGEST_EXAMPLE = 25
 
 
 def guess_inputs(
@@ -64,7 +65,11 @@ def _examples(column: ColumnFacts, masked: bool) -> str:
         forms = list(dict.fromkeys(shape(text) for text in column.shown))[:2]
         return "They look like " + " or ".join(repr(form[:40]) for form in forms) + "."
     few = column.values if column.values is not None and column.distinct <= LISTED_DOMAIN else column.shown
-    return "Such as " + ", ".join(repr(value[:30]) for value in list(dict.fromkeys(few))[:EXAMPLES]) + "."
+    return "Such as " + ", ".join(repr(_shortened(value)) for value in list(dict.fromkeys(few))[:EXAMPLES]) + "."
+
+
+def _shortened(value: str) -> str:
+    return f"{value[:24]}…" if len(value) > LONGEST_EXAMPLE else value
 
 
 def shape(text: str) -> str:

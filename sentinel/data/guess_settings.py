@@ -173,7 +173,7 @@ def _unlabelled(timeline: Timeline, maturity: int) -> Iterator[Guess]:
     """What a mature transaction without a label counts as, where there are such."""
     mature = timeline.event <= timeline.event.max() - maturity
     lacking = float(1 - timeline.labelled[mature].mean()) if mature.any() else 0.0
-    if not lacking:
+    if not lacking or not timeline.labelled.any():
         return
     reason = f"{lacking:.1%} of the mature transactions have no label. Are they genuine, or left out (false)?"
     yield Guess("splits", "unlabelled_is_genuine", True, "guess", reason)

@@ -14,8 +14,9 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from sentinel.config import LabelWords, Source
+from sentinel.config import Clock, LabelWords, Source
 from sentinel.data.contract import ContractColumn, Kind
 from sentinel.data.readings import read_column
 from sentinel.data.staging import LAYERS
@@ -255,6 +256,67 @@ def test_typed_times_of_every_unit(connection: duckdb.DuckDBPyConnection) -> Non
     assert read(connection, "time", pa.array([moment], pa.timestamp("us", "Asia/Tokyo")), BERLIN) == expected
     day = [(microseconds(datetime(2025, 6, 1, tzinfo=UTC)), None)]
     assert read(connection, "time", pa.array([moment.date()], pa.date32())) == day
+
+
+def clock(unit: str, origin: str = "2023-01-01T00:00:00Z") -> Source:
+    return Source(clock=Clock.model_validate({"unit": unit, "origin": origin}))
+
+
+MICROSECONDS = {"us": 1, "ms": 10**3, "s": 10**6, "m": 60 * 10**6, "h": 3600 * 10**6, "d": 86_400 * 10**6}
+
+
+@given(st.sampled_from(sorted(MICROSECONDS)), st.lists(st.integers(0, 50 * 365 * 86_400 * 10**6), max_size=20))
+@settings(max_examples=40, deadline=None)
+def test_count_of_a_clock_is_exact(connection: duckdb.DuckDBPyConnection, unit: str, spans: list[int]) -> None:
+    counts = [span // MICROSECONDS[unit] for span in spans]
+    origin = microseconds(datetime(2023, 1, 1, tzinfo=UTC))
+    expected = [(origin + count * MICROSECONDS[unit], None) for count in counts]
+    for cells in (pa.array(counts, pa.int64()), texts(*map(str, counts))):
+        assert read(connection, "time", cells, clock(unit)) == expected
+
+
+def test_count_may_have_decimals(connection: duckdb.DuckDBPyConnection) -> None:
+    expected = [(microseconds(datetime(2023, 1, 1, 1, 30, tzinfo=UTC)), None)]
+    for cells in (texts("1.5"), pa.array([1.5]), pa.array([Decimal("1.5")], pa.decimal128(10, 2))):
+        assert read(connection, "time", cells, clock("h")) == expected
+    days = Source(clock=clock("d", "1899-12-30T00:00:00Z").clock, decimal_separator=",")
+    found = read(connection, "time", texts("44927,5"), days)
+    assert found == [(microseconds(datetime(2023, 1, 1, 12, tzinfo=UTC)), None)]
+
+
+def test_origin_keeps_its_own_zone(connection: duckdb.DuckDBPyConnection) -> None:
+    found = read(connection, "time", pa.array([0]), clock("s", "2023-01-01T01:00:00+01:00"))
+    assert found == [(microseconds(datetime(2023, 1, 1, tzinfo=UTC)), None)]
+
+
+def test_what_no_clock_shows_has_a_reason(connection: duckdb.DuckDBPyConnection) -> None:
+    found = read(connection, "time", texts("-2e9", "1e12", "noon", "9" * 30, None), clock("s"), is_key=True)
+    impossible = (None, "impossible_time")
+    assert found == [impossible, impossible, (None, "unparsable_time"), impossible, (None, "null_key")]
+    numbers = pa.array([2**62, None], pa.int64())
+    assert read(connection, "time", numbers, clock("d")) == [impossible, (None, None)]
+    assert read(connection, "time", pa.array([math.nan, 1e300]), clock("s")) == [(None, None), impossible]
+
+
+def test_written_time_beside_a_clock_is_still_a_time(connection: duckdb.DuckDBPyConnection) -> None:
+    """A label may arrive on a calendar day where the events are counted; no text can mean both."""
+    found = read(connection, "time", texts("2023-05-01 00:00:00"), clock("s"))
+    assert found == [(microseconds(datetime(2023, 5, 1, tzinfo=UTC)), None)]
+
+
+@pytest.mark.parametrize("origin", ["2023-01-01T00:00:00", "2023-01-01", "soon", 0])
+def test_origin_must_be_a_moment(origin: object) -> None:
+    with pytest.raises(ValidationError, match="moment with its zone"):
+        Clock.model_validate({"unit": "s", "origin": origin})
+
+
+def test_declared_format_of_a_time(connection: duckdb.DuckDBPyConnection) -> None:
+    source = Source(time_format="%d.%m.%Y %H:%M:%S", time_zone="Europe/Berlin")
+    cells = texts("31.12.2025 14:05:00", "2025-12-31T13:05:00Z", "30.03.2025 02:30:00", "31.02.2025 00:00:00", "x", "")
+    moment = (microseconds(datetime(2025, 12, 31, 13, 5, tzinfo=UTC)), None)
+    unparsable = (None, "unparsable_time")
+    expected = [moment, moment, (None, "impossible_time"), unparsable, unparsable, (None, None)]
+    assert read(connection, "time", cells, source) == expected
 
 
 # Labels, numbers and ids

@@ -23,7 +23,7 @@ from pyarrow import parquet, types
 from sentinel.features.audit.cuts import Cut
 from sentinel.features.audit.oracle import Ints, microseconds_of, positions
 from sentinel.features.audit.probes import Probes, free_tag, make_probes
-from sentinel.features.audit.worlds import MOMENT, another_future
+from sentinel.features.audit.worlds import MOMENT, another_future, with_companions
 from sentinel.features.first_versions import ASKED_AT, write_first_versions
 from sentinel.features.spec import FeatureSet
 
@@ -50,8 +50,10 @@ def make_experiment(
     cuts: Sequence[Cut], wanted: FeatureSet, honest: FeatureSet, scratch: Path, random: np.random.Generator
 ) -> Experiment:
     """`wanted`: the honest views with the planted ones."""
-    originals = [cut.rows for cut in cuts]
-    changed = [another_future(cut.rows, cut.asked, cut.moment, wanted, random) for cut in cuts]
+    originals = [with_companions(cut.rows, cut.asked, cut.moment, wanted, random) for cut in cuts]
+    changed = [
+        another_future(rows, cut.asked, cut.moment, wanted, random) for rows, cut in zip(originals, cuts, strict=True)
+    ]
     untagged = pa.concat_tables([*originals, *changed]).combine_chunks()
     world = np.repeat(np.arange(2 * len(cuts)), [part.num_rows for part in (*originals, *changed)])
     tagged = _Tagged(untagged, world, 2 * len(cuts), wanted)

@@ -1,8 +1,11 @@
-"""Another world for a cut: everything that was knowable by then byte for byte, and everything else at random.
+"""The two worlds of a cut: the data as they are, and the same with everything that was not knowable by then at random.
 
 Amounts, keys, times (they stay after the cut), labels and their arrival change; rows vanish, rows and corrections are
-added, some of them knowable one microsecond after the cut. Nothing in it can have changed a value that was asked for
-at or before the cut, unless that value knew the future.
+added, some of them knowable one microsecond after the cut. What was knowable stays byte for byte, so that no value
+asked for at or before the cut can differ, unless it knew the future.
+
+Where keys are rare a leak would have nothing to show. So in both worlds half of the sampled transactions get
+companions: payments of the same keys that were knowable by the cut, just then, and whose labels were not, or just then.
 """
 
 # pyarrow carries few types:
@@ -32,11 +35,11 @@ Bools = NDArray[np.bool_]
 
 @dataclass
 class _Rows:
-    """Versions as arrays; a null moment is NEVER, a null label -1."""
+    """Versions as arrays; a null moment is NEVER, a null label -1. `arrived`: when the label does."""
 
     event: Ints
     recorded: Ints | None
-    arrived: Ints  # the label
+    arrived: Ints
     fraud: Ints
     amount: Ints
     known: Ints
@@ -45,6 +48,26 @@ class _Rows:
         recorded = None if self.recorded is None else self.recorded[places]
         others = (self.arrived[places], self.fraud[places], self.amount[places], self.known[places])
         return _Rows(self.event[places], recorded, *others)
+
+
+def with_companions(
+    rows: pa.Table, asked: Sequence[int], cut: int, wanted: FeatureSet, random: np.random.Generator
+) -> pa.Table:
+    """`rows` with four payments more, of the keys of every second sampled transaction."""
+    lag, delay = microseconds(wanted.ingestion_lag), microseconds(max(wanted.label_delay, wanted.ingestion_lag))
+    happened = np.array([cut - lag, cut - delay, cut - delay + 1, cut - delay // 2])
+    labelled = np.array([cut + 1, cut, cut + 1, cut + microseconds(DAY)])  # where labels bring their own time
+    of = np.array(asked[::2], np.int64)
+    places = np.concatenate([np.arange(rows.num_rows), np.repeat(of, len(happened))])
+    is_added = np.arange(len(places)) >= rows.num_rows
+    made = _arrays(rows, wanted).take(places)
+    made.event[is_added], made.arrived[is_added] = np.tile(happened, len(of)), np.tile(labelled, len(of))
+    if made.recorded is not None:
+        made.recorded[is_added] = made.event[is_added]
+    made.amount[is_added] = random.integers(1, 100, int(is_added.sum()))
+    made.fraud[is_added] = random.integers(0, 2, int(is_added.sum()))
+    columns = [_column(name, rows, made, places, places, is_added) for name in rows.column_names]
+    return pa.table(columns, schema=rows.schema)
 
 
 def another_future(
@@ -158,7 +181,7 @@ def _with_new_ids(ids: pa.ChunkedArray, places: Ints, is_added: Bools) -> pa.Arr
         largest = int(ids.to_numpy().max())
         new = np.arange(int(is_added.sum())) + (largest + 1 if largest < 2**62 else int(ids.to_numpy().min()) - 2**20)
     else:
-        new = [f"added-{number}" for number in range(int(is_added.sum()))]
+        new = [f"added-{len(ids)}-{number}" for number in range(int(is_added.sum()))]
     both = pa.chunked_array([*taken.chunks, pa.array(new, ids.type)], ids.type).combine_chunks()
     order = np.empty(len(places), np.int64)
     order[~is_added] = np.arange(len(taken))

@@ -109,7 +109,7 @@ def _used_versions(session: Session) -> dict[str, str]:
 
 
 def _show(wanted: _Wanted, done: Materialized, store: str) -> None:
-    moment = datetime.fromtimestamp(done.views[0].watermark_us / 1e6, UTC)
+    moment = datetime.fromtimestamp(done.views[0].until_us / 1e6, UTC)
     title = f"Feature set [bold]{done.feature_set.short_hash}[/] ({', '.join(wanted.readers)}) on {store}"
     if done.written == 0:
         answers.print(

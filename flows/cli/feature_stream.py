@@ -1,10 +1,11 @@
-"""`sentinel features ingest-stream`: new transactions and labels into the online store."""
+"""`sentinel features ingest-stream` and `replay`: new events into the online store, and the proof that they count."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,9 +13,10 @@ import typer
 from flows.cli.console import ConfigOption, JsonOption, Session, answers, open_session, remarks
 from flows.cli.live import one_bar
 from flows.environment import redis_url
-from sentinel.errors import ConfigInvalid
+from sentinel.errors import ConfigInvalid, RecordInvalid
 
 if TYPE_CHECKING:
+    from sentinel.features.online.replay import ReplayReport
     from sentinel.features.online.stream.ingest import Counts
     from sentinel.features.online.stream.opening import OpenStream
     from sentinel.features.online.stream.sources import Source
@@ -24,6 +26,7 @@ RedisOption = Annotated[
 ]
 TopicOption = Annotated[str | None, typer.Option("--kafka-topic", help="Read this Kafka topic; with --kafka-servers.")]
 ServersOption = Annotated[str | None, typer.Option("--kafka-servers", help="HOST:PORT of one or more Kafka brokers.")]
+DaysOption = Annotated[float, typer.Option("--days", min=0.001, help="How many, counted back from the last event.")]
 DrainOption = Annotated[
     bool, typer.Option("--drain", help="End when everything that is there now was read, instead of waiting for more.")
 ]
@@ -61,6 +64,50 @@ def ingest_stream(
         session.answer(document)
     else:
         _tell(document)
+
+
+def replay(config: ConfigOption = None, days: DaysOption = 7.0, as_json: JsonOption = False) -> None:
+    """Stream the last days through the online path, and compare each vector read with its offline value, bit for bit.
+
+    It works on a scratch store of the configured kind; what serves is not touched. Exit code 0: all are equal.
+    """
+    session = open_session(config, as_json)
+    from sentinel.features.catalogue import newest_table
+    from sentinel.features.online.replay import replay_table
+
+    ours = session.config
+    newest = newest_table(session.paths, ours.name, ours.columns, ours.features)
+    if newest is None:
+        raise ConfigInvalid(
+            f"The features of {ours.name} were not built yet with this configuration and code, so there is nothing to "
+            f"compare with. Run `sentinel run --config {ours.file}` first."
+        )
+    with one_bar("replay") as progress:
+        report = replay_table(
+            session.paths, ours.name, newest[0], redis_url(ours), length=timedelta(days=days),
+            where=ours.where("services.redis_url"), progress=progress,
+        )  # fmt: skip
+    if as_json:
+        session.answer(report.to_dict())
+    else:
+        _tell_replay(report)
+    if not report.is_equal:
+        raise typer.Exit(RecordInvalid.exit_code)
+
+
+def _tell_replay(report: ReplayReport) -> None:
+    answers.print(f"{report.vectors:,} vectors of the last {report.days:g} days, {report.values:,} values compared.")
+    if report.is_equal:
+        answers.print("Each was online, just before its transaction, what it is offline: equal bit for bit.")
+        return
+    from sentinel.features.online.mismatches import MEANING
+
+    for cause, count in report.mismatches.items():
+        if count:
+            answers.print(f"[bold]{cause}[/] {count:,}: {MEANING[cause]}")
+    for example in report.examples:
+        remarks.print(f"{example['cause']}: transaction {example['transaction_id']}, {example['view']}", markup=False)
+        remarks.print(f"  offline {example['offline']}\n  online  {example['online']}", markup=False)
 
 
 def _source(

@@ -18,6 +18,7 @@ app = new_group("See what each feature is, and register the features with Feast.
 app.command(epilog="Example: sentinel features audit --spec my_features.toml")(feature_audit.audit)
 app.command(epilog="Example: sentinel features materialize --config configs/bank.toml")(feature_online.materialize)
 app.command(epilog="Example: sentinel features ingest-stream < events.jsonl")(feature_stream.ingest_stream)
+app.command(epilog="Example: sentinel features replay --days 7")(feature_stream.replay)
 
 
 @app.command(epilog="Example: sentinel features show --config configs/handbook.toml")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from sentinel.features.online.stream.engine import Engine
 from sentinel.features.online.stream.journal import Id, Journal, Version
 from sentinel.features.online.stream.schema import Event, Label, Rejected, Transaction
 
@@ -19,6 +20,19 @@ class Admitted:
     label_events: int = 0
     duplicates: int = 0
     rejected: dict[int, str] = field(default_factory=dict[int, str])
+
+    def store(self, journal: Journal, batch: int) -> None:
+        """Within a transaction of the journal."""
+        journal.insert((version for version, _ in self.versions), batch)
+        journal.set_labels(self.labelled, batch)
+        journal.insert_labels(self.labels)
+
+    def announce(self, engine: Engine) -> None:
+        """After the journal has it."""
+        for version, others in self.versions:
+            engine.expect_version(version, others)
+        for version in self.labelled:
+            engine.expect_label(version)
 
 
 def admit(journal: Journal, events: Sequence[Event | Rejected], *, has_label_available_at: bool) -> Admitted:

@@ -95,6 +95,11 @@ class Engine:
         """The rows that change by what has become knowable, by view."""
         return self.rows(self.advance(now_us), now_us)
 
+    @property
+    def entities(self) -> list[tuple[str, ...]]:
+        """The key columns of each entity, in the order of `advance` and `rows`."""
+        return [entity.columns for entity in self._by_number]
+
     def advance(self, now_us: int) -> list[set[Key]]:
         """Let everything that is knowable by now enter the windows. Returns the keys it touched, by entity."""
         touched: list[set[Key]] = [set() for _ in self._by_number]

@@ -95,11 +95,9 @@ class Stream:
             admitted = admit(self._journal, events, has_label_available_at=self._sets[0].has_label_available_at)
             rejected = self._letters(batch, admitted)
             self._commit(source, batch, admitted, rejected, letters)
-            for version, earlier in admitted.versions:
-                self._engine.expect_version(version, earlier)
+            admitted.announce(self._engine)
+            for version, _ in admitted.versions:
                 self._clock.see(version.known_us + self._lag_us)
-            for version in admitted.labelled:
-                self._engine.expect_label(version)
             self._count(batch, admitted)
         self._write()
 
@@ -112,9 +110,7 @@ class Stream:
         if batch.position is not None:
             facts[_position(source)] = batch.position
         with self._journal.transaction():
-            self._journal.insert((version for version, _ in admitted.versions), self._batch)
-            self._journal.set_labels(admitted.labelled, self._batch)
-            self._journal.insert_labels(admitted.labels)
+            admitted.store(self._journal, self._batch)
             self._journal.insert_rejected((each.position, each.digest) for each in rejected)
             self._journal.remember(facts)
 
@@ -184,16 +180,15 @@ def follow(
 
 
 @contextmanager
-def only_stream(lock: Path) -> Generator[None]:
-    """One stream a data set: the kernel's lock goes with its process, also after kill -9."""
+def only_one(lock: Path, does: str) -> Generator[None]:
+    """One process a data set `does` this: the kernel's lock goes with its process, also after kill -9."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ConfigInvalid(
-                f"Another process streams into this data set already (it holds {lock}). End it first, or let it read "
-                "this source too."
+                f"Another process {does} this data set already (it holds {lock}). Wait for its end, or end it."
             ) from error
         yield
 

@@ -172,7 +172,7 @@ class Journal:
             if self._has_recorded_at
             else "NULL"
         )
-        rows = self._database.execute(
+        rows: Iterable[Any] = self._database.execute(
             f"SELECT asked.n, known_us, happened_us, amount, is_fraud, available_us, {merchant}, {replaced} "
             f"FROM asked CROSS JOIN versions ON {on} ORDER BY asked.n"
         )

@@ -1,18 +1,24 @@
 """Every feature set that is online: what the store has a note of, so those of candidate, champion and challenger."""
 
+# pyarrow carries no types:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportMissingTypeStubs=false
+
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+
+from pyarrow import parquet
 
 from sentinel.errors import ConfigInvalid, RecordInvalid
 from sentinel.features.applied import applied_versions
+from sentinel.features.online.latest import TABLE
 from sentinel.features.online.proof import subject
 from sentinel.features.online.rows import OnlineRows
-from sentinel.features.online.stream.schema import Fields, KeyType, fields_of
+from sentinel.features.online.stream.schema import Fields, KeyType
 from sentinel.features.spec import FeatureSet
 from sentinel.paths import Paths
 
@@ -23,7 +29,6 @@ class OnlineSet:
 
     feature_set: FeatureSet
     table: Path
-    keys: Mapping[str, KeyType]
     end_us: int
     until_us: int
 
@@ -43,7 +48,6 @@ def online_sets(paths: Paths, name: str, rows: OnlineRows) -> list[OnlineSet]:
             OnlineSet(
                 FeatureSet.from_dict(record["feature_set"]),
                 paths.absolute(record["views"]).parent,
-                cast("Mapping[str, KeyType]", record["keys"]),
                 materialized["end_us"],
                 min((view["until_us"] for view in materialized["views"]), default=materialized["end_us"]),
             )
@@ -58,17 +62,37 @@ def online_sets(paths: Paths, name: str, rows: OnlineRows) -> list[OnlineSet]:
     return found
 
 
-def event_fields(sets: Sequence[OnlineSet], transaction_id: KeyType, names: Sequence[str]) -> Fields:
-    """The fields of events that serve all these sets. `names`: the columns of the newest table."""
-    keys: dict[str, KeyType] = {}
-    for each in sets:
-        for key, kind in each.keys.items():
+def event_fields(sets: Sequence[OnlineSet]) -> Fields:
+    """The fields of events that serve all these sets; declared columns are those of the newest table."""
+    fields = table_fields(sets[0].table, sets[0].feature_set)
+    keys = dict(fields.keys)
+    for each in sets[1:]:
+        for key, kind in table_fields(each.table, each.feature_set).keys.items():
             if keys.setdefault(key, kind) != kind:
                 raise RecordInvalid(
                     f"The key {key} is {keys[key]} in one feature set that is online and {kind} in another. "
                     "Materialize one of them anew from the data as they are now."
                 )
-    return fields_of(sets[0].feature_set, keys, transaction_id, names)
+    return replace(fields, keys=keys)
+
+
+def table_fields(table: Path, wanted: FeatureSet) -> Fields:
+    """The fields of events that go on from a built table."""
+    schema = parquet.read_schema(table / TABLE)
+    kinds: dict[str, KeyType] = {
+        name: "int64" if str(schema.field(name).type) == "int64" else "string"
+        for name in ("transaction_id", "customer_id", *wanted.keys)
+    }
+    texts = {name for name in schema.names if "string" in str(schema.field(name).type)}
+    declared = [name for name in schema.names if name in {*wanted.numeric, *wanted.categorical, *wanted.slices}]
+    return Fields(
+        transaction_id=kinds.pop("transaction_id"),
+        keys=kinds,
+        numeric=[name for name in declared if name not in texts],
+        categorical=[name for name in declared if name in texts],
+        has_recorded_at=wanted.has_recorded_at,
+        has_label_available_at=wanted.has_label_available_at,
+    )
 
 
 def _require_one_clock(sets: Sequence[FeatureSet]) -> None:

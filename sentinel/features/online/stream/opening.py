@@ -1,9 +1,5 @@
 """A data set's stream, opened where it was left: journal, windows, store, and the schema of its events."""
 
-# pyarrow carries no types:
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportMissingTypeStubs=false
-
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
@@ -11,17 +7,15 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyarrow import parquet
-
 from sentinel.features.online.rows import OnlineRows
 from sentinel.features.online.store import open_online
 from sentinel.features.online.stream.base import base_of, load_base
 from sentinel.features.online.stream.clock import Clock, wall_clock_us
 from sentinel.features.online.stream.engine import Engine
-from sentinel.features.online.stream.ingest import Stream, only_stream
+from sentinel.features.online.stream.ingest import Stream, only_one
 from sentinel.features.online.stream.journal import Journal
 from sentinel.features.online.stream.online_sets import OnlineSet, event_fields, online_sets
-from sentinel.features.online.stream.schema import EventSchema, KeyType
+from sentinel.features.online.stream.schema import EventSchema
 from sentinel.features.spec import FeatureSet, microseconds, view_name
 from sentinel.paths import Paths
 from sentinel.progress import Progress, silent
@@ -54,13 +48,11 @@ def open_stream(
     """
     folder = paths.feast(name)
     with ExitStack() as stack:
-        stack.enter_context(only_stream(folder / "stream.lock"))
+        stack.enter_context(only_one(folder / "stream.lock", "streams into"))
         rows = stack.enter_context(closing(open_online(paths, name, redis_url, where=where)))
         online = online_sets(paths, name, rows)
         newest = online[0]
-        schema = parquet.read_schema(newest.table / "features.parquet")
-        id_type: KeyType = "int64" if str(schema.field("transaction_id").type) == "int64" else "string"
-        fields = event_fields(online, id_type, schema.names)
+        fields = event_fields(online)
         journal = Journal(folder / "stream.db", tuple(fields.keys), has_recorded_at=newest.feature_set.has_recorded_at)
         stack.enter_context(closing(journal))
         sets = [each.feature_set for each in online]

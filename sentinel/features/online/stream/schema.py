@@ -22,8 +22,6 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
-from sentinel.features.spec import FeatureSet
-
 KeyType = Literal["int64", "string"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -72,19 +70,6 @@ class Fields:
     categorical: Sequence[str] = ()
     has_recorded_at: bool = False
     has_label_available_at: bool = False
-
-
-def fields_of(wanted: FeatureSet, keys: Mapping[str, KeyType], transaction_id: KeyType, names: Sequence[str]) -> Fields:
-    """The fields of a data set: `names` are the columns of its built table, some declared, some contract's."""
-    declared = {*wanted.slices, *wanted.numeric, *wanted.categorical}
-    return Fields(
-        transaction_id=transaction_id,
-        keys=keys,
-        numeric=[name for name in names if name in declared and name not in wanted.categorical],
-        categorical=[name for name in names if name in declared and name not in wanted.numeric],
-        has_recorded_at=wanted.has_recorded_at,
-        has_label_available_at=wanted.has_label_available_at,
-    )
 
 
 class EventSchema:
@@ -140,10 +125,8 @@ def _transaction(fields: Fields) -> type:
     keys: list[Any] = [
         (name, _TYPES[kind] if name == "customer_id" else _TYPES[kind] | None) for name, kind in fields.keys.items()
     ]
-    declared: list[Any] = [(name, float | None, None) for name in fields.numeric if name not in fields.categorical]
-    declared += [(name, str | None, None) for name in fields.categorical if name not in fields.numeric]
-    both = set(fields.numeric) & set(fields.categorical)  # a slice, whose type the feature set does not tell
-    declared += [(name, float | str | None, None) for name in sorted(both)]
+    declared: list[Any] = [(name, float | None, None) for name in fields.numeric]
+    declared += [(name, str | None, None) for name in fields.categorical]
     return _struct(
         "transaction",
         [

@@ -17,6 +17,8 @@ from typing import Any
 
 from feast.feature_view import DUMMY_ENTITY_ID
 
+from sentinel.features.sql_text import literal, quoted
+
 ENTITIES = "__entities"
 ROW = "__row"
 
@@ -196,11 +198,3 @@ def _value(table: str, moment: str, column: str, ttl: timedelta | None, output: 
 
 def _constant(value: int | str) -> str:
     return literal(value) if isinstance(value, str) else str(value)
-
-
-def quoted(column: str) -> str:
-    return '"' + column.replace('"', '""') + '"'
-
-
-def literal(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"

@@ -25,8 +25,8 @@ import ibis
 from pyarrow import parquet
 
 from sentinel.feature_spec import Statistic
-from sentinel.features.asof_sql import literal, quoted
 from sentinel.features.spec import Aggregate, FeatureSet, FeatureView, microseconds, span
+from sentinel.features.sql_text import literal, quoted
 from sentinel.progress import Progress, silent
 
 KNOWABLE_AT = "knowable_at"  # the timestamp of a row in every view's files

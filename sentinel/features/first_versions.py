@@ -11,8 +11,8 @@ from typing import Any
 
 import duckdb
 
-from sentinel.features.asof_sql import literal
 from sentinel.features.spec import FeatureSet, microseconds
+from sentinel.features.sql_text import literal
 
 ASKED_AT = "__asked_at"  # the moment as of which a transaction's features are asked
 

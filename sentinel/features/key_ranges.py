@@ -24,7 +24,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from sentinel.features.asof_sql import ENTITIES, ROW, KeyRange, Lookup, Questions, literal, quoted, range_sql
+from sentinel.features.asof_sql import ENTITIES, ROW, KeyRange, Lookup, Questions, range_sql
+from sentinel.features.sql_text import literal, quoted
 
 _SAMPLE = 100_000  # keys that are looked at to cut them into ranges of about equal rows
 _ROW_GROUP = 20_480  # of a range's file, so that a block reads little more than its own rows

@@ -24,8 +24,8 @@ import pyarrow.compute as pc
 from pyarrow import parquet
 
 from sentinel.errors import AuditBlind
-from sentinel.features.asof_sql import literal, quoted
 from sentinel.features.spec import FeatureSet, microseconds
+from sentinel.features.sql_text import literal, quoted
 
 LEAST_ROWS, MOST_ROWS = 6_000, 24_000  # of all sub-sources together
 SHARE = 0.025  # of the table, between the two

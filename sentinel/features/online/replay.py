@@ -25,7 +25,6 @@ from typing import Any, NamedTuple
 import duckdb
 
 from sentinel.errors import ConfigInvalid
-from sentinel.features.asof_sql import literal, quoted
 from sentinel.features.online.latest import TABLE
 from sentinel.features.online.materialize import bring_online
 from sentinel.features.online.mismatches import CAUSES, Cause, Comparison, Mismatch
@@ -40,6 +39,7 @@ from sentinel.features.online.stream.journal import Journal
 from sentinel.features.online.stream.online_sets import table_fields
 from sentinel.features.online.stream.schema import Fields
 from sentinel.features.spec import FeatureSet, microseconds, view_name
+from sentinel.features.sql_text import literal, quoted
 from sentinel.paths import Paths
 from sentinel.progress import Progress, silent
 

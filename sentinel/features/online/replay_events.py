@@ -14,13 +14,13 @@ import duckdb
 import msgspec
 
 from sentinel.errors import RecordInvalid
-from sentinel.features.asof_sql import literal, quoted
 from sentinel.features.online.stream.admission import admit
 from sentinel.features.online.stream.base import Base
 from sentinel.features.online.stream.engine import Engine
 from sentinel.features.online.stream.journal import Journal
 from sentinel.features.online.stream.schema import EventSchema, Fields
 from sentinel.features.spec import FeatureSet, microseconds
+from sentinel.features.sql_text import literal, quoted
 
 _BATCH = 2_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -20,9 +20,9 @@ from pyarrow import parquet
 
 from sentinel.errors import DataDamaged
 from sentinel.features.applied import VIEWS
-from sentinel.features.asof_sql import literal, quoted
 from sentinel.features.online.stream.journal import Journal, Version
 from sentinel.features.spec import FeatureSet, microseconds
+from sentinel.features.sql_text import literal, quoted
 from sentinel.paths import Paths
 from sentinel.progress import Progress, silent
 from sentinel.storage import sha256_file

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sentinel.errors import RecordInvalid
-from sentinel.features.asof_sql import quoted
 from sentinel.features.online.rows import Key
+from sentinel.features.sql_text import quoted
 from sentinel.storage import disk_full_in_a_sentence
 
 Id = int | str

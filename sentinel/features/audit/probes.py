@@ -31,7 +31,7 @@ _MICROSECOND, _SECOND = timedelta(microseconds=1), timedelta(seconds=1)
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 _LARGEST = 2**63 - 1
 _ROOT = 3_037_000_500  # its square is just beyond int64
-_NUMBERS = 2000  # those below are smaller
+_NUMBERS = 3000  # those below are smaller
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def _cases(wanted: FeatureSet) -> Iterator[_Case]:
     yield _ends_of_ttl(wanted)
     yield _labels(wanted)
     if wanted.has_recorded_at:
-        yield _corrections(known)
+        yield _corrections(wanted)
 
 
 def _colliding_keys() -> _Case:
@@ -203,7 +203,7 @@ def _window_ends(wanted: FeatureSet) -> _Case:
     asked: list[_Question] = []
     for length in lengths:
         for apart in (length - _MICROSECOND, length):
-            number = 1000 + len(made)
+            number = 2000 + len(made)
             pair = [_Payment(number + place, at, number, number) for place, at in enumerate((_START, _START + apart))]
             made += pair
             asked.append(_Question(_START + apart + wanted.ingestion_lag, number, number))
@@ -235,15 +235,18 @@ def _labels(wanted: FeatureSet) -> _Case:
     return "labels early, late and never", made, [_Question(at, 400, 400) for at in moments]
 
 
-def _corrections(known: timedelta) -> _Case:
+def _corrections(wanted: FeatureSet) -> _Case:
     """Of amount (twice), customer, merchant, moment and label; one arrives before its payment, one after the ttl."""
+    known = wanted.ingestion_lag
 
-    first = [_Payment(number, _START, number, 500, label_at=_START + 2 * _DAY) for number in range(500, 508)]
+    def first(number: int) -> _Payment:
+        return _Payment(number, _START, number, 500, label_at=_START + 2 * _DAY)
 
     def again(number: int, arrives: timedelta, **changed: Any) -> _Payment:
-        return replace(first[number - 500], recorded_at=_START + arrives, **changed)
+        return replace(first(number), recorded_at=_START + arrives, **changed)
 
-    later = [
+    made = [
+        *(first(number) for number in range(500, 508)),
         again(500, _HOUR, amount=7),
         again(500, 26 * _HOUR, amount=70, fraud=True),
         again(501, _HOUR, customer=502),
@@ -257,4 +260,9 @@ def _corrections(known: timedelta) -> _Case:
     asked = [_Question(_START + after, customer, 500) for customer in range(500, 508) for after in moments]
     asked += [_Question(_START + after, customer, 501) for customer in (503, 506) for after in (2 * _HOUR, 4 * _DAY)]
     asked += [_Question(_START + 41 * _DAY + known, customer, 500) for customer in (502, 507)]
-    return "corrections", [*first, *later], asked
+    for number, ttl in enumerate(sorted({view.ttl for view in wanted.views}), 510):
+        # taken back just as it leaves the last window, or just before: only then is that an event
+        for moved, arrives in ((2 * number, ttl), (2 * number + 1, ttl - _MICROSECOND)):
+            made += [first(moved), again(moved, arrives, customer=502)]
+            asked.append(_Question(_START + ttl + known, moved, 500))
+    return "corrections", made, asked

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Final, Literal
 
 MOST = 0.95  # of the texts must fit a form
@@ -62,7 +63,8 @@ class NumberForm:
         return (self.decimal, self.thousands, self.signs) == (".", "", ())
 
 
-def number_form(texts: Sequence[str]) -> NumberForm | None:
+@lru_cache(maxsize=4096)
+def number_form(texts: tuple[str, ...]) -> NumberForm | None:
     """None where most texts are no numbers in any one form."""
     if not texts:
         return None
@@ -101,16 +103,18 @@ def _is_money(sign: str) -> bool:
     return is_symbol or sign.lower() in _WORDS_FOR_MONEY or re.fullmatch("[A-Z]{3}", sign) is not None
 
 
-def is_iso_time(texts: Sequence[str]) -> bool:
+@lru_cache(maxsize=4096)
+def is_iso_time(texts: tuple[str, ...]) -> bool:
     return bool(texts) and sum(_ISO.fullmatch(text) is not None for text in texts) >= MOST * len(texts)
 
 
-def time_formats(texts: Sequence[str]) -> list[str]:
+@lru_cache(maxsize=4096)
+def time_formats(texts: tuple[str, ...]) -> tuple[str, ...]:
     """Every known format that fits most texts best; two of them where day and month cannot be told apart."""
     likely = [form for form in TIME_FORMATS if _reads(texts[:50], form) >= MOST]
     shares = {form: _reads(texts, form) for form in likely}
     best = max(shares.values(), default=0)
-    return [form for form in likely if shares[form] == best >= MOST]
+    return tuple(form for form in likely if shares[form] == best >= MOST)
 
 
 def _reads(texts: Sequence[str], form: str) -> float:

@@ -81,7 +81,7 @@ def _guess(column: ColumnFacts, key: str, source: Source, entities: int, gives_a
     plain = plain_name(column.name)
     if not column.present:
         return _left_out(column, "every value is missing.")
-    if column.distinct == 1:
+    if column.distinct == 1 and column.is_complete:
         return _left_out(column, f"always {column.shown[0][:40]!r}, which tells nothing.")
     if is_time(column) or _is_epoch(column):
         return _left_out(column, "further times are no inputs; the hour and the day of the event are.")

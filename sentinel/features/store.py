@@ -39,7 +39,7 @@ def open_store(
 ) -> FeatureStore:
     """The store of `name`. `state`: another folder for registry and online store; `offline`: settings of the engine.
 
-    `online`: settings of the online store, such as the `redis_url` that is used instead of a file.
+    `online`: settings of the online store, such as the `redis_url` that is used instead of a file; all of another type.
     """
     state = state or paths.feast(name)
     state.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,9 @@ def open_store(
     settings["project"] = project_name(name)
     settings["registry"] = str(state / "registry.db")
     embedded = {"name": name, "path": str(state / "online.db"), "redis_url": None, "configuration": None}
-    settings["online_store"] |= {**embedded, **(online or {})}
+    settings["online_store"] |= embedded | dict(online or {})
+    if online and "type" in online:
+        settings["online_store"] = dict(online)
     settings["offline_store"] |= offline or {}
     return FeatureStore(config=RepoConfig(**settings, repo_path=paths.feature_repo))
 

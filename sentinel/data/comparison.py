@@ -35,7 +35,7 @@ class NoReference:
 def read_reference(version: str | None, profile: Path | None) -> Reference | NoReference:
     """`version`: the champion's; `profile`: the file of its training data, which older releases do not have."""
     if version is None:
-        return NoReference("There is no champion yet whose training data these could be compared with.")
+        return NoReference("No champion was trained before these data came, so there is nothing to compare them with.")
     if profile is None:
         return NoReference(
             f"The release of champion version {version} holds no profile of its training data: it was made before "
@@ -78,12 +78,6 @@ def compare_with_champion(
         note=found.note,
         warnings=found.warnings,
     )
-
-
-def is_shown(report: DriftReport, *, name: str, paths: Paths) -> bool:
-    """Whether the Data Docs show this comparison: a validation that ran again wrote them anew."""
-    shown, stored = paths.data_docs / name / PAGE, paths.absolute(report.path) / PAGE
-    return shown.is_file() and stored.is_file() and shown.read_bytes() == stored.read_bytes()
 
 
 def inspect_ingested(

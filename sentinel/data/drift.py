@@ -25,6 +25,7 @@ LEAST_ROWS = 300  # fewer rows are not compared
 CHANCE = 2.0  # Kolmogorov-Smirnov's factor for one false alarm in 1,500
 MAX_LISTED = 3
 HOURS = "hour of the day"
+BEYOND_ALL = 1e9  # deviations, of a constant that became another one
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ def deviations(then: Numbers, now: Numbers) -> float:
     """How far the mean moved, in standard deviations of then."""
     moved = abs((now.mean or 0.0) - (then.mean or 0.0))
     if not then.std:
-        return 1e9 if moved else 0.0  # a constant that is another one
+        return BEYOND_ALL if moved else 0.0
     return moved / then.std
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from sentinel.data.drift import HOURS, Measure, columns_of
+from sentinel.data.drift import BEYOND_ALL, HOURS, Measure, columns_of
 from sentinel.data.drift_pictures import picture_of_categories, picture_of_hours, picture_of_numbers
 from sentinel.data.drift_report import Comparison
 from sentinel.data.profile import Profile
@@ -31,6 +31,7 @@ def render_page(name: str, found: Comparison, *, stops: bool) -> str:
     return environment.get_template("drift.html").render(
         name=name, verdict=found.verdict, mark=found.verdict.replace(" ", "_"), note=found.note, stops=stops,
         warnings=found.warnings, sides=_sides(found), columns=_columns(found),
+        periods=[period.removeprefix("in ") for period in found.periods],
     )  # fmt: skip
 
 
@@ -70,22 +71,21 @@ def _column(found: Comparison, name: str) -> dict[str, Any]:
         "mark": "shifted" if worst.is_shift else "same",
         "period": worst.period.removeprefix("in "),
         "picture": _picture(found, name, found.periods[worst.period]),
-        "measures": [_row(measure) for measure in _paired(measures)],
+        "measures": [
+            {"name": says, "cells": [_cell(measures, kind, period) for period in found.periods]}
+            for kind, says in _NAMES.items()
+            if any(measure.kind == kind for measure in measures)
+        ],
     }
 
 
-def _paired(measures: Sequence[Measure]) -> list[Measure]:
-    """By what is measured, each in every period."""
-    kinds = list(_NAMES)
-    return sorted(measures, key=lambda measure: kinds.index(measure.kind))
-
-
-def _row(measure: Measure) -> dict[str, Any]:
-    figure = "{:.2f}" if measure.kind in ("distribution", "mean") else "{:.1%}"
+def _cell(measures: Sequence[Measure], kind: str, period: str) -> dict[str, Any]:
+    measure = next((one for one in measures if (one.kind, one.period) == (kind, period)), None)
+    if measure is None:
+        return {"value": "-", "threshold": "", "is_shift": False}
+    figure = "{:.2f}" if kind in ("distribution", "mean") else "{:.1%}"
     return {
-        "name": _NAMES[measure.kind],
-        "period": measure.period.removeprefix("in "),
-        "value": "beyond all" if measure.value >= 1e9 else figure.format(measure.value),
+        "value": figure.format(measure.value) if measure.value < BEYOND_ALL else "beyond all",
         "threshold": figure.format(measure.threshold),
         "is_shift": measure.is_shift,
     }

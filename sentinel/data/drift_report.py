@@ -63,7 +63,7 @@ def compare_data(
     if last is not None and whole.last is not None and whole.last > last:
         newer = make_profile(file, columns, scratch, start=last + timedelta(microseconds=1))
         if LEAST_ROWS <= newer.rows < whole.rows:
-            periods[f"in the rows since {last:%Y-%m-%d}"] = newer
+            periods[f"since {last:%Y-%m-%d}"] = newer
     measures = [
         measure for period, profile in periods.items() for measure in compare(reference, profile, period, settings)
     ]
@@ -94,9 +94,9 @@ def _note(reference: Reference, periods: dict[str, Profile], measures: Sequence[
             f"Nothing was compared: the training data of {reference.name} have {then.rows:,} rows, and fewer than "
             f"{LEAST_ROWS} on one side tell nothing."
         )
-    rows = " and ".join(f"{profile.rows:,} rows {name}" for name, profile in periods.items())
+    rows = " and ".join(f"{profile.rows:,} {name}" for name, profile in periods.items())
     columns = len({measure.column for measure in measures})
     return (
-        f"{rows} were compared, in {columns} columns, with the {then.rows:,} rows that {reference.name} was trained on "
-        f"({then.first:%Y-%m-%d} to {then.last:%Y-%m-%d})."
+        f"{columns} columns of the rows at hand ({rows}) were compared with the {then.rows:,} rows that "
+        f"{reference.name} was trained on ({then.first:%Y-%m-%d} to {then.last:%Y-%m-%d})."
     )

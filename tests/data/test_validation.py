@@ -19,6 +19,7 @@ import pytest
 
 from sentinel.artifacts import RawData, ValidatedData
 from sentinel.config import Column, Columns, Validation
+from sentinel.data.drift import Reference
 from sentinel.data.suite_files import write_suite_files
 from sentinel.data.validation import DataRejected, validate
 from sentinel.errors import ConfigInvalid, ValidationFailed
@@ -62,7 +63,7 @@ class Gate:
     def outcomes(self, *wanted: str) -> set[str]:
         return {found["name"] for found in self.verdict["findings"] if found["outcome"] in wanted}
 
-    def judge(self, table: pa.Table) -> ValidatedData:
+    def judge(self, table: pa.Table, reference: Reference | None = None) -> ValidatedData:
         folder = self.home / "data"
         folder.mkdir(exist_ok=True)
         pq.write_table(table, folder / "transactions.parquet")
@@ -71,8 +72,9 @@ class Gate:
             transactions_sha256=sha256_file(folder / "transactions.parquet"),
         )  # fmt: skip
         return validate(
-            raw, self.columns, self.settings, MATURITY, name="shop", paths=Paths(ROOT, self.home), out=self.out
-        )
+            raw, self.columns, self.settings, MATURITY,
+            name="shop", paths=Paths(ROOT, self.home), out=self.out, reference=reference,
+        )  # fmt: skip
 
 
 @pytest.fixture
@@ -206,7 +208,11 @@ FAULTS = [
     ("fraud_rate", labelled(True), "the share of frauds is 1, outside"),
     ("labels_mature", without_old_labels, "older than splits.label_maturity = 7 days have no label"),
     ("label_available_at_present", changing("label_available_at", 5, None), "no moment at which it became known"),
-    ("country_known", united_states, "'United States' in 411 rows, which is not in the declared domain DE, FR, GB, NL, US; 'US', declared, does not"),
+    (
+        "country_known",
+        united_states,
+        "'United States' in 411 rows, which is not in the declared domain DE, FR, GB, NL, US; 'US', declared, does not",
+    ),
     ("distance_km_finite", changing("distance_km", 5, float("inf")), "distance_km: 3 rows"),
 ]
 

@@ -12,6 +12,7 @@
       DiskFull                    9   not enough room for what would be written
       ServiceUnavailable         10   a configured service does not answer
       TrainingFailed             11   training could not produce a model
+      FeaturesInUse              12   a change of features would reach a model that serves
 
 A message is one or more clear sentences: the cause, the value, what to do next.
 The number is the exit code of the `sentinel` command (typer itself uses 2 for wrong usage).
@@ -68,3 +69,7 @@ class ServiceUnavailable(SentinelError):
 
 class TrainingFailed(SentinelError):
     exit_code = 11
+
+
+class FeaturesInUse(SentinelError):
+    exit_code = 12

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sentinel.artifacts import FeatureTable, ValidatedData
+from tasks.in_use import models_in_use
 from tasks.stage import Work, stage
 
 if TYPE_CHECKING:
@@ -20,5 +21,5 @@ def champion_features(work: Work, validated: ValidatedData, champion: Champion) 
     described = run.paths.absolute(champion.release_path) / "feature_set.json"
     return rebuild_features(
         validated, described, run.config.features,
-        name=run.config.name, paths=run.paths, out=work.out, progress=work.progress,
+        name=run.config.name, paths=run.paths, out=work.out, in_use=models_in_use(run), progress=work.progress,
     )  # fmt: skip

@@ -37,5 +37,7 @@ def train(work: Work, raw: RawData, table: FeatureTable, splits: Splits) -> Trai
         log_metrics(run, run_id, trained.metrics)
         log_files(run, run_id, pictures, "pictures")
         log_files(run, run_id, [work.out / "training.json"], "training")
+        features = table.locate(run.paths.home)
+        log_files(run, run_id, [features / "features.json", features / "feature_set.json"], "features")
     show_picture(work.out / "pictures" / "precision_recall.png", "precision-recall", "Precision and recall on test")
     return trained

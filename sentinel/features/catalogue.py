@@ -14,28 +14,39 @@ from pyarrow import parquet
 
 from sentinel.config import Columns, Features
 from sentinel.errors import DataContractError
+from sentinel.feature_spec import Statistic
 from sentinel.features.applied import VIEWS
 from sentinel.features.spec import Aggregate, FeatureSet, FeatureView, feature_set, present_columns, span
 from sentinel.paths import Paths
 
-_DEFINITIONS = {
+_DEFINITIONS: dict[Statistic, str] = {
     "count": "transactions",
-    "amount_sum": "sum of amounts (minor units)",
+    "amount_sum": "sum of amounts",
     "amount_sum_of_squares": "sum of squared amounts",
-    "amount_max": "largest amount (minor units)",
+    "amount_max": "largest amount",
     "distinct_merchants": "different merchants",
     "label_count": "transactions with a label",
     "fraud_count": "transactions labelled fraud",
 }
-_AMOUNT = ("amount_sum", "amount_sum_of_squares", "amount_max")
+_READS: dict[Statistic, str] = {
+    "amount_sum": "amount_minor",
+    "amount_sum_of_squares": "amount_minor",
+    "amount_max": "amount_minor",
+    "distinct_merchants": "merchant_id",
+    "fraud_count": "is_fraud",
+}
 
 
 @dataclass(frozen=True)
 class FeatureEntry:
-    """`null_rate` is that of the newest built table; None: none was built."""
+    """`group`: its name without the window; `source_columns`: in the contract's names; `knowable`: when, as a rule.
+
+    `null_rate` is that of the newest built table; None: none was built.
+    """
 
     name: str
     view: str
+    group: str
     definition: str
     source_columns: tuple[str, ...]
     window: str | None
@@ -44,6 +55,23 @@ class FeatureEntry:
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class ViewEntry:
+    """The features of one view: rows that become knowable together, by one rule, from the same columns."""
+
+    name: str
+    source_columns: tuple[str, ...]
+    knowable: str
+    ttl: str
+    features: tuple[FeatureEntry, ...]
+
+
+def list_views(wanted: FeatureSet, built: Path | None) -> list[ViewEntry]:
+    """The views with their features; `built`: the folder of a built table."""
+    entries = list_features(wanted, built)
+    return [_view(wanted, view, [entry for entry in entries if entry.view == view.name]) for view in wanted.views]
 
 
 def list_features(wanted: FeatureSet, built: Path | None) -> list[FeatureEntry]:
@@ -82,49 +110,55 @@ def _null_rates(built: Path) -> dict[str, float]:
     return {name: summary["null_rate"] for name, summary in record.items()}
 
 
+def _view(wanted: FeatureSet, view: FeatureView, features: list[FeatureEntry]) -> ViewEntry:
+    columns = dict.fromkeys(column for entry in features for column in entry.source_columns)
+    return ViewEntry(view.name, tuple(columns), _knowable(wanted, view), span(view.ttl), tuple(features))
+
+
 def _aggregate(wanted: FeatureSet, view: FeatureView, aggregate: Aggregate, rate: float | None) -> FeatureEntry:
-    columns = [*view.keys, *_times(wanted, view)]
-    if aggregate.statistic in _AMOUNT:
-        columns.append("amount_minor")
-    if aggregate.statistic == "distinct_merchants":
-        columns.append("merchant_id")
-    window = span(aggregate.window)
+    read = _READS.get(aggregate.statistic)
+    ahead = f", and {span(aggregate.ahead)} ahead: a leak" if aggregate.ahead else ""
     return FeatureEntry(
-        aggregate.name,
-        view.name,
-        _DEFINITIONS[aggregate.statistic],
-        tuple(columns),
-        window,
-        _knowable(wanted, view),
-        rate,
+        name=aggregate.name,
+        view=view.name,
+        group=f"{view.entity}_{aggregate.statistic}",
+        definition=_DEFINITIONS[aggregate.statistic] + ahead,
+        source_columns=tuple(dict.fromkeys([*_always_read(wanted, view), *([read] if read else [])])),
+        window=span(aggregate.window),
+        knowable=_knowable(wanted, view),
+        null_rate=rate,
     )
 
 
 def _age(wanted: FeatureSet, view: FeatureView, rate: float | None) -> FeatureEntry:
     return FeatureEntry(
-        view.age,
-        view.name,
-        f"microseconds since the {view.entity}'s last {view.kind} row became knowable",
-        (*view.keys, *_times(wanted, view)),
-        None,
-        _knowable(wanted, view),
-        rate,
+        name=view.age,
+        view=view.name,
+        group=view.age,
+        definition="age of its last row (us)",
+        source_columns=_always_read(wanted, view),
+        window=None,
+        knowable=_knowable(wanted, view),
+        null_rate=rate,
     )
 
 
-def _times(wanted: FeatureSet, view: FeatureView) -> list[str]:
-    columns = ["event_timestamp"]
+def _always_read(wanted: FeatureSet, view: FeatureView) -> tuple[str, ...]:
+    """What decides whose a row is, and when it is known."""
+    columns = [*view.keys, "event_timestamp"]
     if wanted.has_recorded_at:
-        columns.append("recorded_at")
+        columns += ["transaction_id", "recorded_at"]  # a correction replaces an earlier version
     if view.kind == "labels":
         columns += ["is_fraud", *(["label_available_at"] if wanted.has_label_available_at else [])]
-    return columns
+    return tuple(columns)
 
 
 def _knowable(wanted: FeatureSet, view: FeatureView) -> str:
-    recorded = "recorded_at" if wanted.has_recorded_at else "event_timestamp"
+    if view.known_after is not None:
+        return f"{span(view.known_after)} after event_timestamp, against the rules of time"
+    recorded = f"{span(wanted.ingestion_lag)} after {'recorded_at' if wanted.has_recorded_at else 'event_timestamp'}"
     if view.kind == "spending":
-        return f"{span(wanted.ingestion_lag)} after {recorded}"
+        return recorded
     if wanted.has_label_available_at:
-        return "at label_available_at"
+        return f"at label_available_at, at the earliest {recorded}"
     return f"{span(wanted.label_delay)} after event_timestamp"

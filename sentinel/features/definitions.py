@@ -24,7 +24,12 @@ FeastObject = Entity | FeatureView | FeatureService | FileSource
 
 
 def service_name(feature_set: FeatureSet) -> str:
-    return f"transaction_{feature_set.short_hash}"
+    return service_named(feature_set.hash)
+
+
+def service_named(feature_set_hash: str) -> str:
+    """The service of the feature set with this hash."""
+    return f"transaction_{feature_set_hash[:12]}"
 
 
 def feast_objects(
@@ -44,8 +49,9 @@ def feast_objects(
 
 
 def _entity(key: str, key_type: KeyType) -> Entity:
+    """Versions of the features share entities, so that its name says all that it is: none can change it for another."""
     value_type = ValueType.INT64 if key_type == "int64" else ValueType.STRING
-    return Entity(name=key.removesuffix("_id"), join_keys=[key], value_type=value_type)
+    return Entity(name=f"{key.removesuffix('_id')}_{key_type}", join_keys=[key], value_type=value_type)
 
 
 def _source(view: View, feature_set: FeatureSet, folder: Path) -> FileSource:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,9 +23,11 @@ from sentinel.features.applied import VIEWS
 from sentinel.features.definitions import feast_objects, service_name
 from sentinel.features.engine import open_engine
 from sentinel.features.first_versions import ASKED_AT, write_first_versions
+from sentinel.features.in_use import InUse
+from sentinel.features.record import RECORD, Summary, build_record
 from sentinel.features.retrieval_job import AsofRetrievalJob
 from sentinel.features.spec import FeatureSet, feature_set, present_columns
-from sentinel.features.store import apply, key_types, open_store, register
+from sentinel.features.store import apply, key_types, open_store, register, require_harmless
 from sentinel.paths import Paths
 from sentinel.progress import Progress, silent
 from sentinel.storage import complete_folder, require_free_disk, sha256_path, write_json
@@ -45,12 +46,16 @@ def build_features(
     name: str,
     paths: Paths,
     out: Path,
+    in_use: Sequence[InUse] = (),
     progress: Progress = silent,
 ) -> FeatureTable:
-    """Build every view, join it point in time through Feast, and register the views with Feast."""
+    """Build every view, join it point in time through Feast, and register the views with Feast.
+
+    `in_use`: the models whose features this must not change. Raises FeaturesInUse before anything is built.
+    """
     names = parquet.read_metadata(paths.absolute(data.transactions)).schema.names
     wanted = feature_set(present_columns(columns, names), features)
-    return _build(data, wanted, features, name=name, paths=paths, out=out, progress=progress)
+    return _build(data, wanted, features, name=name, paths=paths, out=out, in_use=in_use, progress=progress)
 
 
 def rebuild_features(
@@ -61,6 +66,7 @@ def rebuild_features(
     name: str,
     paths: Paths,
     out: Path,
+    in_use: Sequence[InUse] = (),
     progress: Progress = silent,
 ) -> FeatureTable:
     """The same for the feature set of a release (its feature_set.json): a model is judged on its own features.
@@ -68,7 +74,7 @@ def rebuild_features(
     `features` says which engine computes them; the feature set brings its own rules of time.
     """
     wanted = FeatureSet.from_dict(json.loads(described.read_text()))
-    return _build(data, wanted, features, name=name, paths=paths, out=out, progress=progress)
+    return _build(data, wanted, features, name=name, paths=paths, out=out, in_use=in_use, progress=progress)
 
 
 def _build(
@@ -79,25 +85,19 @@ def _build(
     name: str,
     paths: Paths,
     out: Path,
+    in_use: Sequence[InUse],
     progress: Progress,
 ) -> FeatureTable:
     transactions = paths.absolute(data.transactions)
     keys = key_types(wanted, transactions)
+    require_harmless(paths, name, wanted, keys, in_use)
     require_free_disk(out, parquet.read_metadata(transactions).num_rows * _BYTES_A_ROW)
     with complete_folder(out) as folder:
-        rows, summary = answer(transactions, wanted, folder, features, name=name, paths=paths, progress=progress)
+        rows, summaries = answer(transactions, wanted, folder, features, name=name, paths=paths, progress=progress)
         write_json(folder / "feature_set.json", wanted.to_dict())
-        write_json(
-            folder / "features.json",
-            {
-                "feature_set_hash": wanted.hash,
-                "transactions_sha256": data.transactions_sha256,
-                "rows": rows,
-                "features": summary,
-            },
-        )
+        write_json(folder / RECORD, build_record(wanted, data, folder / TABLE, summaries))
         digest = sha256_path(folder)
-        apply(paths, name, wanted, out / VIEWS, keys)
+    apply(paths, name, wanted, out / VIEWS, keys, in_use=in_use)
     return FeatureTable(path=paths.relative(out), sha256=digest, rows=rows, feature_set_hash=wanted.hash)
 
 
@@ -156,7 +156,7 @@ def retrieve(store: Any, wanted: FeatureSet, asked: Path, file: Path, *, progres
         done, total = 0, source.metadata.num_rows
         progress(done, total, "point-in-time join")
         schema = pa.schema([*kept, *(pa.field(name, pa.int64()) for name in wanted.columns)])
-        with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
+        with parquet.ParquetWriter(file, schema, compression="zstd", **_encoding(schema)) as writer:
             while (rows := given.take(_BATCH)) is not None:
                 found = joined.take(_BATCH)
                 _require_same(rows, found, done)
@@ -170,6 +170,15 @@ def retrieve(store: Any, wanted: FeatureSet, asked: Path, file: Path, *, progres
         return {name: summary.to_dict() for name, summary in summaries.items()}
     finally:
         job.close()
+
+
+def _encoding(schema: pa.Schema) -> dict[str, Any]:
+    """Whole numbers as differences, the rest by dictionary: half the writing time of the default, and smaller."""
+    whole = [column.name for column in schema if pa.types.is_int64(column.type)]
+    return {
+        "use_dictionary": [name for name in schema.names if name not in whole],
+        "column_encoding": dict.fromkeys(whole, "DELTA_BINARY_PACKED"),
+    }
 
 
 def _ask(store: Any, wanted: FeatureSet, asked: Path) -> AsofRetrievalJob:
@@ -228,36 +237,3 @@ class _Batches:
         table = pa.Table.from_batches(self._rest)
         self._rest = table.slice(rows).to_batches()
         return table.slice(0, rows).combine_chunks()
-
-
-@dataclass
-class Summary:
-    """Null count, extremes and mean of one int64 feature; exact, so that it does not depend on batches."""
-
-    rows: int = 0
-    nulls: int = 0
-    total: int = 0
-    extremes: list[int] = field(default_factory=list[int])
-
-    def add(self, column: pa.ChunkedArray) -> None:
-        self.rows += len(column)
-        self.nulls += column.null_count
-        if len(column) == column.null_count:
-            return
-        found = cast("dict[str, int]", pc.call_function("min_max", [column]).as_py())
-        self.extremes = [*self.extremes, *found.values()]
-        self.extremes = [min(self.extremes), max(self.extremes)]
-        # Two halves, because a sum of large int64 values would overflow.
-        high = pc.call_function("shift_right", [column, pa.scalar(32, pa.int64())])
-        low = pc.call_function("bit_wise_and", [column, pa.scalar(2**32 - 1, pa.int64())])
-        self.total += (pc.call_function("sum", [high]).as_py() << 32) + pc.call_function("sum", [low]).as_py()
-
-    def to_dict(self) -> dict[str, Any]:
-        known = self.rows - self.nulls
-        return {
-            "nulls": self.nulls,
-            "null_rate": self.nulls / self.rows if self.rows else None,
-            "min": self.extremes[0] if known else None,
-            "max": self.extremes[1] if known else None,
-            "mean": self.total / known if known else None,
-        }

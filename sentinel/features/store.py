@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -18,10 +20,14 @@ from feast import FeatureStore, RepoConfig
 from pyarrow import parquet, types
 
 from sentinel.errors import ConfigInvalid, DataContractError, RecordInvalid
-from sentinel.features.applied import VIEWS, applied_versions, record_applied
-from sentinel.features.definitions import FeastObject, KeyType, feast_objects
+from sentinel.features.applied import VIEWS, applied_definition, applied_versions, record_applied
+from sentinel.features.definitions import FeastObject, KeyType, feast_objects, service_name, service_named
+from sentinel.features.guard import require_unchanged, service_definition
+from sentinel.features.in_use import InUse
 from sentinel.features.spec import FeatureSet
 from sentinel.paths import Paths
+
+REGISTRY = "registry.db"
 
 
 def project_name(name: str) -> str:
@@ -48,7 +54,7 @@ def open_store(
         raise ConfigInvalid(f"{file} is missing: it says how Feast stores features. Restore it from git.")
     settings: dict[str, Any] = yaml.safe_load(os.path.expandvars(file.read_text()))
     settings["project"] = project_name(name)
-    settings["registry"] = str(state / "registry.db")
+    settings["registry"] = str(state / REGISTRY)
     embedded = {"name": name, "path": str(state / "online.db"), "redis_url": None, "configuration": None}
     settings["online_store"] |= embedded | dict(online or {})
     if online and "type" in online:
@@ -68,19 +74,63 @@ def key_types(feature_set: FeatureSet, table: Path) -> dict[str, KeyType]:
 
 
 def apply(
-    paths: Paths, name: str, feature_set: FeatureSet, views: Path, keys: Mapping[str, KeyType]
+    paths: Paths,
+    name: str,
+    feature_set: FeatureSet,
+    views: Path,
+    keys: Mapping[str, KeyType],
+    *,
+    in_use: Sequence[InUse] = (),
 ) -> list[FeastObject]:
-    """Register the feature set with its sources in `views`; other versions stay as they are."""
+    """Register the feature set with its sources in `views`; other versions stay as they are, and lost ones come back.
+
+    Raises FeaturesInUse, and registers nothing, when that would change what a model `in_use` reads.
+    """
+    require_harmless(paths, name, feature_set, keys, in_use)
     objects = feast_objects(feature_set, view_folders(feature_set, views), keys)
-    register(open_store(paths, name), objects)
-    record_applied(paths, name, feature_set, views, keys)
+    store = open_store(paths, name)
+    register(store, [*_lost_objects(paths, name, store, feature_set), *objects])
+    definition = service_definition(store, service_name(feature_set)) or {}
+    files = {file.relative_to(views).as_posix(): file.stat().st_size for file in views.rglob("*.parquet")}
+    record_applied(paths, name, feature_set, views, keys, definition, files)
     return objects
 
 
-def apply_table(paths: Paths, name: str, table: Path) -> list[FeastObject]:
+def require_harmless(
+    paths: Paths, name: str, feature_set: FeatureSet, keys: Mapping[str, KeyType], in_use: Sequence[InUse]
+) -> None:
+    """Raise FeaturesInUse when registering the set would change what a model `in_use` reads. Tried on a copy."""
+    before = _definitions(paths, name, in_use)
+    if not before:
+        return
+    with tempfile.TemporaryDirectory(prefix="feast-trial-") as folder:
+        trial = Path(folder)
+        if (registry := paths.feast(name) / REGISTRY).is_file():
+            shutil.copyfile(registry, trial / REGISTRY)
+        store = open_store(paths, name, state=trial)
+        register(store, feast_objects(feature_set, view_folders(feature_set, trial), keys))
+        require_unchanged(in_use, before, store, f"the features {feature_set.short_hash}")
+
+
+def _definitions(paths: Paths, name: str, in_use: Sequence[InUse]) -> dict[str, dict[str, Any]]:
+    """Of each service in use: as its model knows it, recorded when it was registered; else as it stands in Feast."""
+    store = open_store(paths, name) if (paths.feast(name) / REGISTRY).is_file() else None
+    found: dict[str, dict[str, Any]] = {}
+    for feature_set_hash in {used.feature_set_hash for used in in_use}:
+        service = service_named(feature_set_hash)
+        definition = applied_definition(paths, name, feature_set_hash)
+        if definition is None and store is not None:
+            definition = service_definition(store, service)
+        if definition is not None:
+            found[service] = definition
+    return found
+
+
+def apply_table(paths: Paths, name: str, table: Path, *, in_use: Sequence[InUse] = ()) -> list[FeastObject]:
     """Register the feature set of a built table, its sources that table's views."""
     feature_set = FeatureSet.from_dict(json.loads((table / "feature_set.json").read_text()))
-    return apply(paths, name, feature_set, table / VIEWS, key_types(feature_set, table / "features.parquet"))
+    keys = key_types(feature_set, table / "features.parquet")
+    return apply(paths, name, feature_set, table / VIEWS, keys, in_use=in_use)
 
 
 def register(store: FeatureStore, objects: Sequence[FeastObject]) -> None:
@@ -101,16 +151,28 @@ def record_materialized(paths: Paths, name: str, reach: Mapping[str, tuple[int, 
 
 def applied_objects(paths: Paths, name: str) -> list[FeastObject]:
     """What was registered for `name` of each version of the features that this code can still describe."""
-    objects: list[FeastObject] = []
+    return [made for _, objects in _applied(paths, name) for made in objects]
+
+
+def _lost_objects(paths: Paths, name: str, store: FeatureStore, but: FeatureSet) -> list[FeastObject]:
+    """Of the versions whose service Feast no longer knows, as after its registry was deleted."""
+    known = {service.name for service in store.list_feature_services()}
+    lost = [
+        made
+        for version, made in _applied(paths, name)
+        if service_name(version) not in known and version.hash != but.hash
+    ]
+    return [made for objects in lost for made in objects]
+
+
+def _applied(paths: Paths, name: str) -> Iterator[tuple[FeatureSet, list[FeastObject]]]:
     for record in applied_versions(paths, name):
         try:
             feature_set = FeatureSet.from_dict(record["feature_set"])
         except RecordInvalid:
             continue
-        objects += feast_objects(
-            feature_set, view_folders(feature_set, paths.absolute(record["views"])), record["keys"]
-        )
-    return objects
+        folders = view_folders(feature_set, paths.absolute(record["views"]))
+        yield feature_set, feast_objects(feature_set, folders, record["keys"])
 
 
 def _key_type(key: str, kind: Any) -> KeyType:

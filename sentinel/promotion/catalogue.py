@@ -16,6 +16,8 @@ from sentinel.errors import RecordInvalid
 
 _EMBEDDED = "sqlite:///"
 _RELEASE = "release"  # the tag that holds the digest of a version's release
+_FEATURE_SET = "feature_set_hash"
+_SERVING = ("champion", "challenger", "previous")
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,12 @@ class Catalogue:
                 return stored
         there = ", ".join([*self.aliases, *(stored.version for stored in self.versions)])
         raise RecordInvalid(f"Model {self.name} has no version or alias {wanted!r}; it has {there or 'none'}.")
+
+    def feature_sets_in_use(self) -> list[tuple[str, str, str]]:
+        """(version, alias, hash of its feature set) of what serves, may serve, or would serve again."""
+        hashes = {stored.version: stored.tags.get(_FEATURE_SET) for stored in self.versions}
+        found = [(version, alias, hashes.get(version)) for alias, version in sorted(self.aliases.items())]
+        return [(version, alias, used) for version, alias, used in found if alias in _SERVING and used]
 
     def of_release(self, digest: str) -> StoredVersion | None:
         """The first version that holds this release."""

@@ -24,10 +24,12 @@ def test_each_feature_is_described_with_its_null_rate_once_built(tmp_path: Path)
     entries = {entry.name: entry for entry in list_features(wanted, built)}
     assert list(entries) == list(wanted.columns)
     largest = entries["customer_amount_max_7d"]
-    assert largest.source_columns == ("customer_id", "event_timestamp", "recorded_at", "amount_minor")
+    assert largest.source_columns == (
+        "customer_id", "event_timestamp", "transaction_id", "recorded_at", "amount_minor",
+    )  # fmt: skip
     assert (largest.window, largest.knowable) == ("7d", "1s after recorded_at")
     assert largest.null_rate is not None and 0 < largest.null_rate < 1
-    assert entries["merchant_fraud_count_1d"].knowable == "at label_available_at"
+    assert entries["merchant_fraud_count_1d"].knowable == "at label_available_at, at the earliest 1s after recorded_at"
     assert entries["merchant_labels_age_us"].window is None
 
     other = mapped.model_copy(update={"merchant_id": None})

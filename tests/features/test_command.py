@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 def test_show_and_apply_before_and_after_a_build(project: Project) -> None:
     runner = CliRunner()
     before = json.loads(runner.invoke(app, ["show", "--json"]).stdout)
-    assert len(before["features"]) == 38 and before["built"] is None
+    assert len(before["features"]) == 51 and before["built"] is None
     refused = runner.invoke(app, ["apply"])
     assert isinstance(refused.exception, ConfigInvalid) and "were not built yet" in str(refused.exception)
 
@@ -63,6 +64,11 @@ def test_show_and_apply_before_and_after_a_build(project: Project) -> None:
     assert applied["project"] == "tiny" and applied["feature_service"] in applied["objects"]
     assert (project.paths.feast("tiny") / "registry.db").is_file()
     shown_to_a_person = runner.invoke(app, ["show"], env={"COLUMNS": "80"}).stdout
+    listed, drawn = shown_to_a_person.split("Lineage")
     for feature in shown["features"]:
-        (line,) = [line for line in shown_to_a_person.splitlines() if feature["name"] in line.split()]
-        assert len(line) <= 80 and line.endswith("missing")
+        (line,) = [line for line in listed.splitlines() if feature["name"] in line.split()]
+        assert len(line) <= 80 and line.rstrip().endswith("%")
+    assert "▶ customer_merchant_spending" in drawn and "first_meeting" in drawn
+    ends = {(edge["from"], edge["to"]) for edge in shown["lineage"]}
+    way = ["amount_minor", "customer_spending", "customer_amount_sum_7d", "customer_spending_z_score_7d"]
+    assert ends.issuperset(pairwise(way)) and ("amount_minor", way[-1]) in ends

@@ -12,7 +12,7 @@ from pyarrow import parquet
 
 from sentinel.config import Column
 from sentinel.errors import DataContractError
-from sentinel.features.retrieval import Summary
+from sentinel.features.record import Summary
 from tests.features.project import LAG, START, Project, columns, row, table_of
 from tests.tables import canonical_table
 
@@ -257,8 +257,8 @@ def test_transactions_come_back_unchanged_and_in_order(project: Project) -> None
     column = stored.column("customer_amount_sum_7d")
     known = [value for value in column.to_pylist() if value is not None]
     assert record["features"]["customer_amount_sum_7d"] == {
-        "nulls": column.null_count, "null_rate": column.null_count / 3000, "min": min(known), "max": max(known),
-        "mean": sum(known) / len(known),
+        "type": "int64", "window": "7d", "knowable": "1s after recorded_at", "nulls": column.null_count,
+        "null_rate": column.null_count / 3000, "min": min(known), "max": max(known), "mean": sum(known) / len(known),
     }  # fmt: skip
 
 

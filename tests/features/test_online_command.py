@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
+from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +46,26 @@ def build(project: Project) -> None:
     project.build(canonical_table(200), config.columns, out="stages/tiny/features/0123456789abcdef")
 
 
+def register(file: Path, aliases: dict[str, str]) -> None:
+    """The registry as MLflow keeps it, with one version for each alias and its feature set."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(file)) as database, database:
+        common = "name TEXT DEFAULT 'tiny', workspace TEXT DEFAULT 'default', version INTEGER"
+        database.execute(f"CREATE TABLE registered_model_aliases ({common}, alias TEXT)")
+        database.execute(f"CREATE TABLE model_version_tags ({common}, key TEXT, value TEXT)")
+        database.execute(
+            f"CREATE TABLE model_versions ({common}, run_id TEXT, source TEXT, storage_location TEXT, "
+            "current_stage TEXT)"
+        )
+        for version, (alias, feature_set) in enumerate(aliases.items(), start=1):
+            database.execute("INSERT INTO registered_model_aliases (version, alias) VALUES (?, ?)", (version, alias))
+            database.execute(
+                "INSERT INTO model_version_tags (version, key, value) VALUES (?, 'feature_set_hash', ?)",
+                (version, feature_set),
+            )
+            database.execute("INSERT INTO model_versions (version, source) VALUES (?, 'models:/m')", (version,))
+
+
 def answer() -> dict[str, Any]:
     done = runner.invoke(app, ["materialize", "--json"], catch_exceptions=False)
     return json.loads(done.stdout)
@@ -57,6 +80,26 @@ def test_store_is_filled_once_and_says_so_the_second_time(project: Project) -> N
     assert again["written"] == 0 and again["rows"] > 100 and again["mismatches"] == 0
     assert again["used_by"] == ["configuration"]
     assert "nothing to do" in runner.invoke(app, ["materialize"], catch_exceptions=False).stdout
+
+
+def test_features_of_champion_and_challenger_are_brought_online_too(project: Project) -> None:
+    build(project)
+    other = project.rules
+    project.rules = other.model_copy(update={"ingestion_lag": timedelta(hours=2)})
+    config = load_config(project.paths.configs / "default.toml")
+    champions = project.build(
+        canonical_table(200), config.columns, out="stages/tiny/champion_features/0123456789abcdef"
+    )
+    register(
+        project.paths.mlflow_database,
+        {"champion": champions.feature_set_hash, "challenger": answer()["feature_sets"][0]["feature_set_hash"],
+         "previous": "f" * 64},
+    )  # fmt: skip
+    done = runner.invoke(app, ["materialize", "--json"], catch_exceptions=False)
+    used = {each["feature_set_hash"]: each["used_by"] for each in json.loads(done.stdout)["feature_sets"]}
+    assert used.pop(champions.feature_set_hash) == ["champion"]
+    assert list(used.values()) == [["configuration", "challenger"]]
+    assert "ffffffffffff of the previous have no built table" in " ".join(done.stderr.split())
 
 
 def test_one_line_of_the_configuration_chooses_redis(project: Project, tmp_path: Path) -> None:

@@ -113,18 +113,24 @@ class LatestRows:
         return [self._row(each) for each in self.database.execute(query, [rows]).fetchall()]
 
     def lacking(self, held: Sequence[tuple[Key, int]]) -> list[Key]:
-        """Those keys whose latest row is not of this moment."""
-        if not held:
-            return []
+        """Those keys whose latest row is not of this moment; also keys of another type than the table's."""
+        kinds = self._key_kinds()
+        alike = [(*key, moment) for key, moment in held if tuple(map(type, key)) == kinds]
+        strange = [key for key, _ in held if tuple(map(type, key)) != kinds]
+        if not alike:
+            return strange
         names = (*self.view.keys, self.view.known_at)
-        columns = zip(*((*key, moment) for key, moment in held), strict=True)
-        asked = pa.table(dict(zip(names, map(list, columns), strict=True)))
+        asked = pa.table(dict(zip(names, map(list, zip(*alike, strict=True)), strict=True)))
         query = f"SELECT {_names(*self.view.keys)} FROM asked ANTI JOIN {_HELD} USING ({_names(*names)})"
         self.database.register("asked", asked)
         try:
-            return [tuple(key) for key in self.database.execute(query).fetchall()]
+            return [*strange, *(tuple(key) for key in self.database.execute(query).fetchall())]
         finally:
             self.database.unregister("asked")
+
+    def _key_kinds(self) -> tuple[type, ...]:
+        described = self.database.execute(f"DESCRIBE {_HELD}").fetchall()
+        return tuple(str if column[1] == "VARCHAR" else int for column in described[: len(self.view.keys)])
 
     def _row(self, found: tuple[Any, ...]) -> OnlineRow:
         keys = len(self.view.keys)

@@ -83,29 +83,27 @@ def _wanted(session: Session) -> list[_Wanted]:
         record["feature_set"]["hash"]: session.paths.absolute(record["views"]).parent
         for record in applied_versions(session.paths, ours.name)
     }
-    for alias, version in _used_versions(session).items():
-        if version in wanted or version in built:
-            wanted.setdefault(version, _Wanted(built.get(version, folder))).readers.append(alias)
+    for alias, used in _in_use(session):
+        if used in wanted or used in built:
+            wanted.setdefault(used, _Wanted(built.get(used, folder))).readers.append(alias)
         else:
             remarks.print(
-                f"The features {version[:12]} of the {alias} have no built table here, so what is online stays as it "
+                f"The features {used[:12]} of the {alias} have no built table here, so what is online stays as it "
                 "is. A run builds them when it compares the two models."
             )
     return list(wanted.values())
 
 
-def _used_versions(session: Session) -> dict[str, str]:
-    """The feature set's hash of each alias."""
+def _in_use(session: Session) -> list[tuple[str, str]]:
+    """(alias, hash of its feature set) of the models that serve or may serve; none when MLflow does not answer."""
     from sentinel.promotion.catalogue import read_catalogue
 
     try:
         catalogue = read_catalogue(tracking_uri(session.config, session.paths), session.config.name)
     except ServiceUnavailable as error:
         remarks.print(f"Which features the models use is not known: {error}")
-        return {}
-    tags = {version.version: version.tags for version in catalogue.versions}
-    found = {alias: tags.get(version, {}).get("feature_set_hash") for alias, version in catalogue.aliases.items()}
-    return {alias: version for alias, version in found.items() if version is not None}
+        return []
+    return [(alias, used) for _, alias, used in catalogue.feature_sets_in_use()]
 
 
 def _show(wanted: _Wanted, done: Materialized, store: str) -> None:

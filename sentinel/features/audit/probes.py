@@ -246,7 +246,7 @@ def _corrections(wanted: FeatureSet) -> _Case:
         return replace(first(number), recorded_at=_START + arrives, **changed)
 
     made = [
-        *(first(number) for number in range(500, 508)),
+        *(first(number) for number in range(500, 509)),
         again(500, _HOUR, amount=7),
         again(500, 26 * _HOUR, amount=70, fraud=True),
         again(501, _HOUR, customer=502),
@@ -255,9 +255,11 @@ def _corrections(wanted: FeatureSet) -> _Case:
         again(505, -_HOUR, amount=9),
         again(506, 3 * _DAY, fraud=None),
         again(507, 41 * _DAY, amount=11, customer=502),
+        again(508, _HOUR, at=_START + 10 * _HOUR, amount=2),  # replaced before it is knowable
+        again(508, 2 * _HOUR, amount=4),
     ]
     moments = [known - _MICROSECOND, known, _HOUR + known - _MICROSECOND, _HOUR + known, 3 * _HOUR, 27 * _HOUR]
-    asked = [_Question(_START + after, customer, 500) for customer in range(500, 508) for after in moments]
+    asked = [_Question(_START + after, customer, 500) for customer in range(500, 509) for after in moments]
     asked += [_Question(_START + after, customer, 501) for customer in (503, 506) for after in (2 * _HOUR, 4 * _DAY)]
     asked += [_Question(_START + 41 * _DAY + known, customer, 500) for customer in (502, 507)]
     for number, ttl in enumerate(sorted({view.ttl for view in wanted.views}), 510):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sentinel.features.online.rows import Key, OnlineRow
 from sentinel.features.online.stream.journal import Id, Journal, Version
@@ -43,9 +43,8 @@ class Entity:
 
     def key(self, version: Version) -> Key | None:
         """None where a column is null: no such key."""
-        keys = version.keys
-        found = tuple(keys[place] for place in self.places)
-        return None if None in found else found  # type: ignore[return-value]
+        found: Any = tuple([version.keys[place] for place in self.places])
+        return None if None in found else found
 
 
 class Engine:

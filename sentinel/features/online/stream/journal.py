@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,7 +161,7 @@ class Journal:
         sql = "SELECT labels.* FROM asked CROSS JOIN labels ON labels.transaction_id = asked.k0"
         return {row[0]: (row[1], row[2]) for row in self._database.execute(sql)}
 
-    def spoken(self, columns: Sequence[str], keys: Sequence[Key]) -> Iterator[list[Spoken]]:
+    def spoken(self, columns: Sequence[str], keys: Sequence[Key]) -> list[list[Spoken]]:
         """For each key of the entity with these `columns`, in order, every version that is held of it."""
         self._ask(keys, columns)
         on = " AND ".join(f"versions.{quoted(column)} = asked.k{n}" for n, column in enumerate(columns))
@@ -176,10 +176,10 @@ class Journal:
             f"SELECT asked.n, known_us, happened_us, amount, is_fraud, available_us, {merchant}, {replaced} "
             f"FROM asked CROSS JOIN versions ON {on} ORDER BY asked.n"
         )
-        found: list[list[Spoken]] = [[] for _ in keys]
-        for number, *version in rows:
-            found[number].append(Spoken(*version))
-        yield from found
+        found: dict[int, list[Spoken]] = {}
+        for row in rows:
+            found.setdefault(row[0], []).append(Spoken(*row[1:]))
+        return [found.get(number, []) for number in range(len(keys))]
 
     def changed_since(self, batch: int, moment_us: int, lag_us: int, label_delay_us: int | None) -> list[Version]:
         """Versions of later batches, and those that themselves or whose label became knowable after `moment_us`.

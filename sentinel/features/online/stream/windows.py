@@ -6,7 +6,7 @@ Everything is an integer, so that adding one event at a time gives the very valu
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from sentinel.features.spec import FeatureView, microseconds
@@ -27,11 +27,11 @@ class WindowPlan:
     """What a view asks of its windows: for each aggregate its statistic and length, in the view's order."""
 
     def __init__(self, view: FeatureView) -> None:
-        self.asked = [(aggregate.statistic, microseconds(aggregate.window)) for aggregate in view.aggregates]
+        asked = [(aggregate.statistic, microseconds(aggregate.window)) for aggregate in view.aggregates]
         self.longest = microseconds(view.ttl)
-        self.lengths = sorted({length for _, length in self.asked})
-        self.readings = [(_READINGS[what], self.lengths.index(length)) for what, length in self.asked]
-        statistics = {what for what, _ in self.asked}
+        self.lengths = sorted({length for _, length in asked})
+        self.readings = [(what, self.lengths.index(length), length) for what, length in asked]
+        statistics = {what for what, _ in asked}
         self.squares = "amount_sum_of_squares" in statistics
         self.largest = "amount_max" in statistics
         self.merchants = "distinct_merchants" in statistics
@@ -70,7 +70,28 @@ class KeyWindows:
             dead = starts[-1]
             self._trim(dead)
             starts = [start - dead for start in starts]
-        return tuple(read(self, starts[which], self._plan.lengths[which]) for read, which in self._plan.readings)
+        return tuple(self._read(starts))
+
+    def _read(self, starts: list[int]) -> list[int | None]:
+        """One pass, for this is what a stream does most. `starts`: the first event in the window of each length."""
+        sums, end = self._sums, len(self._moments)
+        last_seen = sorted(self._seen.values())
+        found: list[int | None] = []
+        for what, which, length in self._plan.readings:
+            start = starts[which]
+            if what in ("count", "label_count"):
+                found.append(end - start)
+            elif what in ("amount_sum", "fraud_count"):
+                total = sums[-1] - sums[start]
+                found.append(total if -INT64_MAX <= total <= INT64_MAX else INT64_MAX if total > 0 else -INT64_MAX)
+            elif what == "amount_max":
+                first = bisect_right(self._peak_moments, self.last_us - length)
+                found.append(self._peaks[first] if first < len(self._peaks) else None)
+            elif what == "distinct_merchants":
+                found.append(len(last_seen) - bisect_right(last_seen, self.last_us - length))
+            else:
+                found.append(min(INT64_MAX, self._squares[-1] - self._squares[start]))
+        return found
 
     def _append(self, event: Moved) -> None:
         at, value, merchant = event
@@ -111,31 +132,3 @@ class KeyWindows:
         gone = bisect_right(self._peak_moments, oldest)
         del self._peaks[:gone], self._peak_moments[:gone]
         self._seen = {merchant: at for merchant, at in self._seen.items() if at > oldest}
-
-    def _count(self, start: int, length: int) -> int:
-        return len(self._moments) - start
-
-    def _sum(self, start: int, length: int) -> int:
-        return max(-INT64_MAX, min(INT64_MAX, self._sums[-1] - self._sums[start]))
-
-    def _sum_of_squares(self, start: int, length: int) -> int:
-        return min(INT64_MAX, self._squares[-1] - self._squares[start])
-
-    def _max(self, start: int, length: int) -> int | None:
-        first = bisect_right(self._peak_moments, self.last_us - length)
-        return self._peaks[first] if first < len(self._peaks) else None
-
-    def _merchants(self, start: int, length: int) -> int:
-        since = self.last_us - length
-        return sum(at > since for at in self._seen.values())
-
-
-_READINGS: dict[str, Callable[[KeyWindows, int, int], int | None]] = {
-    "count": KeyWindows._count,  # pyright: ignore[reportPrivateUsage]
-    "amount_sum": KeyWindows._sum,  # pyright: ignore[reportPrivateUsage]
-    "amount_sum_of_squares": KeyWindows._sum_of_squares,  # pyright: ignore[reportPrivateUsage]
-    "amount_max": KeyWindows._max,  # pyright: ignore[reportPrivateUsage]
-    "distinct_merchants": KeyWindows._merchants,  # pyright: ignore[reportPrivateUsage]
-    "label_count": KeyWindows._count,  # pyright: ignore[reportPrivateUsage]
-    "fraud_count": KeyWindows._sum,  # pyright: ignore[reportPrivateUsage]
-}

@@ -72,14 +72,18 @@ def fields_of(rows: list[dict[str, Any]]) -> Fields:
     )
 
 
-def write(rows: list[dict[str, Any]], file: Path) -> Path:
+def table_of(rows: list[dict[str, Any]]) -> pa.Table:
     kind = pa.array([rows[0]["customer_id"]]).type
     moment = pa.timestamp("us", "UTC")
     types = {
         "transaction_id": pa.int64(), "event_timestamp": moment, "recorded_at": moment, "label_available_at": moment,
         "customer_id": kind, "merchant_id": kind, "device_id": kind, "amount_minor": pa.int64(), "is_fraud": pa.bool_(),
     }  # fmt: skip
-    parquet.write_table(pa.table({name: pa.array([row[name] for row in rows], types[name]) for name in rows[0]}), file)
+    return pa.table({name: pa.array([row[name] for row in rows], types[name]) for name in rows[0]})
+
+
+def write(rows: list[dict[str, Any]], file: Path) -> Path:
+    parquet.write_table(table_of(rows), file)
     return file
 
 
@@ -111,7 +115,7 @@ def _line(kind: str, fields: dict[str, Any]) -> bytes:
 
 def offline_rows(rows: list[dict[str, Any]], wanted: FeatureSet, folder: Path, now_us: int) -> dict[Any, OnlineRow]:
     """By view and key the row that an offline build of all rows has as of now, unless it expired."""
-    folder.mkdir()
+    folder.mkdir()  # a build wants an empty one
     folders = build_views(write(rows, folder / "all.parquet"), wanted, folder / "views", threads=1)
     found: dict[Any, OnlineRow] = {}
     with duckdb.connect() as connection:

@@ -86,7 +86,7 @@ class Ingestion:
         self._stream.catch_up({self.wanted.hash: us(START) - LONGEST_US})
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(rows=tables(), data=st.data())
 def test_streamed_rows_equal_an_offline_build(
     shared_folder: Path, rows: list[dict[str, Any]], data: st.DataObject

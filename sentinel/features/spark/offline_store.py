@@ -80,7 +80,7 @@ class SparkAsofOfflineStore(AsofOfflineStore):
             answers = _answer(session, answers, keys, list(of_keys), config.repo_path)
         outputs = [output for source in sources for _, _, output in source.features]
         return SparkRetrievalJob(
-            answers.select(ROW, *columns, *outputs).orderBy(ROW),
+            answers.select(ROW, *columns, *outputs),
             Path(config.offline_store.staging_folder),
             OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry),
             full_feature_names,

@@ -21,6 +21,9 @@ from pyarrow import parquet
 from sentinel.features.asof_sql import ROW
 from sentinel.features.spark.session import file_uri
 
+_BLOCK = 1_000_000  # rows of a file that waits to be read
+_OF_BLOCK = "__block"
+
 
 class SparkRetrievalJob(RetrievalJob):
     def __init__(
@@ -53,18 +56,23 @@ class SparkRetrievalJob(RetrievalJob):
         """Batches of at most `rows` rows, by way of files: a whole table need not fit into memory."""
         if self._on_demand_feature_views:
             raise ValueError("On-demand feature views need the whole table: use to_arrow().")
-        self._rows.write.mode("overwrite").parquet(file_uri(self._staging))
-        # a sorted table is written as one file a range, numbered in order
-        for file in sorted(self._staging.glob("part-*.parquet")):
-            with parquet.ParquetFile(file) as part:
-                yield from (batch.drop_columns([ROW]) for batch in part.iter_batches(rows))
+        # One sorted file a block of rows: a global sort would first compute everything once to find its ranges.
+        blocks = self._rows.selectExpr("*", f"{ROW} DIV {_BLOCK} AS {_OF_BLOCK}")
+        blocks = blocks.repartition(_OF_BLOCK).sortWithinPartitions(_OF_BLOCK, ROW)
+        blocks.write.mode("overwrite").partitionBy(_OF_BLOCK).parquet(file_uri(self._staging))
+        for folder in sorted(
+            self._staging.glob(f"{_OF_BLOCK}=*"), key=lambda folder: int(folder.name.partition("=")[2])
+        ):
+            for file in folder.glob("*.parquet"):
+                with parquet.ParquetFile(file) as part:
+                    yield from (batch.drop_columns([ROW]) for batch in part.iter_batches(rows))
 
     def close(self) -> None:
         """Remove what waits on the disk."""
         shutil.rmtree(self._staging, ignore_errors=True)
 
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
-        return self._rows.drop(ROW).toArrow()
+        return self._rows.orderBy(ROW).drop(ROW).toArrow()
 
     def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
         return self._to_arrow_internal().to_pandas()

@@ -32,6 +32,7 @@ KEPT_CELLS = 20_000_000  # of the file, at most
 SHOWN_ROWS = 3000  # whose texts are looked at one by one
 LISTED_VALUES = 500  # up to which the values of a column are counted each
 COLUMNS_AT_ONCE = 24
+LARGEST = 1e100  # number that a correlation is counted of
 FOLLOWS = 0.999  # correlation with the time of the event
 MEMORY_LIMIT = "1500MB"
 
@@ -207,7 +208,7 @@ class LookedAt:
             return set()
         moment = f"value_{event.name}"
         numbers = [f"TRY_CAST({self._text(column.position)} AS DOUBLE)" for column in columns]
-        asked = ", ".join(f"corr({number}, {moment})" for number in numbers)
+        asked = ", ".join(f"corr({number}, {moment}) FILTER (abs({number}) < {LARGEST})" for number in numbers)
         found = self.connection.execute(f"SELECT {asked} FROM ({self._reading([event], source)})").fetchone() or ()
         return {
             column.name

@@ -82,14 +82,14 @@ def apply(
     *,
     in_use: Sequence[InUse] = (),
 ) -> list[FeastObject]:
-    """Register the feature set with its sources in `views`; other versions stay as they are, and lost ones come back.
+    """Register the feature set with its sources in `views`; other versions stay, or become again, what they were.
 
     Raises FeaturesInUse, and registers nothing, when that would change what a model `in_use` reads.
     """
     require_harmless(paths, name, feature_set, keys, in_use)
     objects = feast_objects(feature_set, view_folders(feature_set, views), keys)
     store = open_store(paths, name)
-    register(store, [*_lost_objects(paths, name, store, feature_set), *objects])
+    _register_beside(paths, name, store, feature_set, objects)
     definition = service_definition(store, service_name(feature_set)) or {}
     files = {file.relative_to(views).as_posix(): file.stat().st_size for file in views.rglob("*.parquet")}
     record_applied(paths, name, feature_set, views, keys, definition, files)
@@ -108,7 +108,8 @@ def require_harmless(
         if (registry := paths.feast(name) / REGISTRY).is_file():
             shutil.copyfile(registry, trial / REGISTRY)
         store = open_store(paths, name, state=trial)
-        register(store, feast_objects(feature_set, view_folders(feature_set, trial), keys))
+        objects = feast_objects(feature_set, view_folders(feature_set, trial), keys)
+        _register_beside(paths, name, store, feature_set, objects)
         require_unchanged(in_use, before, store, f"the features {feature_set.short_hash}")
 
 
@@ -154,15 +155,16 @@ def applied_objects(paths: Paths, name: str) -> list[FeastObject]:
     return [made for _, objects in _applied(paths, name) for made in objects]
 
 
-def _lost_objects(paths: Paths, name: str, store: FeatureStore, but: FeatureSet) -> list[FeastObject]:
-    """Of the versions whose service Feast no longer knows, as after its registry was deleted."""
-    known = {service.name for service in store.list_feature_services()}
-    lost = [
-        made
-        for version, made in _applied(paths, name)
-        if service_name(version) not in known and version.hash != but.hash
-    ]
-    return [made for objects in lost for made in objects]
+def _register_beside(
+    paths: Paths, name: str, store: FeatureStore, feature_set: FeatureSet, objects: Sequence[FeastObject]
+) -> None:
+    """Register `objects`, and the other versions that Feast lost or that were changed in it by hand."""
+    others: list[FeastObject] = []
+    for version, made in _applied(paths, name):
+        recorded = applied_definition(paths, name, version.hash)
+        if version.hash != feature_set.hash and service_definition(store, service_name(version)) != recorded:
+            others += made
+    register(store, [*others, *objects])
 
 
 def _applied(paths: Paths, name: str) -> Iterator[tuple[FeatureSet, list[FeastObject]]]:

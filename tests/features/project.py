@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ from pyarrow import parquet
 
 from sentinel.artifacts import FeatureTable, ValidatedData
 from sentinel.config import Column, Columns, Features
+from sentinel.features.in_use import InUse
 from sentinel.features.retrieval import build_features
 from sentinel.paths import Paths
 from sentinel.storage import sha256_file
@@ -75,9 +77,12 @@ class Project:
             expectations=0, rows=table.num_rows,
         )  # fmt: skip
 
-    def build(self, table: pa.Table, mapped: Columns, name: str = "tiny", out: str = "out") -> FeatureTable:
+    def build(
+        self, table: pa.Table, mapped: Columns, name: str = "tiny", out: str = "out", in_use: Sequence[InUse] = ()
+    ) -> FeatureTable:
         data = self.store_data(table)
-        return build_features(data, mapped, self.rules, name=name, paths=self.paths, out=self.paths.home / out)
+        folder = self.paths.home / out
+        return build_features(data, mapped, self.rules, name=name, paths=self.paths, out=folder, in_use=in_use)
 
     def features(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The rows of features.parquet."""

@@ -22,6 +22,7 @@ from flows.logs import logged_run
 from flows.result import RunResult, read_result
 from sentinel.config import load_config
 from sentinel.paths import find_paths
+from sentinel.spark_installed import require_engine
 from sentinel.storage import sha256_file
 from tasks.run import Run, installed_lock, read_code
 
@@ -79,6 +80,7 @@ def open_run(config: str, data_version: str | None) -> Run:
     """Check everything a run needs to know about itself before it starts."""
     paths = find_paths(Path.cwd(), os.environ)
     checked = load_config(paths.root / config)
+    require_engine(checked.features)
     uri = tracking_uri(checked, paths)
     require_mlflow(uri)
     lock = installed_lock(paths.root)

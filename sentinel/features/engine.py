@@ -15,6 +15,7 @@ from sentinel.config import Features
 from sentinel.features.spec import FeatureSet
 from sentinel.paths import Paths
 from sentinel.progress import Progress, silent
+from sentinel.spark_installed import require_engine
 
 
 class Engine(Protocol):
@@ -48,6 +49,7 @@ def open_engine(features: Features | None, paths: Paths, scratch: Path) -> Gener
     if features is None or features.engine == "duckdb":
         yield DuckDb({"temp_directory": str(scratch / "spill")})
         return
+    require_engine(features)
     from sentinel.features.spark.engine import open_spark
 
     with open_spark(features.spark, scratch=scratch, log=paths.logs / "spark.log") as engine:

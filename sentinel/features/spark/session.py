@@ -22,7 +22,6 @@ from typing import Any
 
 from sentinel.config import Spark
 from sentinel.errors import ConfigInvalid, SentinelError, ServiceUnavailable
-from sentinel.spark_installed import missing_for_spark
 
 _FIXED = {
     "spark.app.name": "sentinel",
@@ -49,11 +48,9 @@ _GLOB = re.compile(r"([\\\[\]{}*?])")
 def spark_session(settings: Spark, *, scratch: Path, log: Path) -> Generator[Any]:
     """A session on `settings.master` whose Java process ends with the block. It spills into `scratch`.
 
-    Raises ConfigInvalid when pyspark or Java is missing, ServiceUnavailable when the master does not answer, and
-    SentinelError, which names `log`, for whatever goes wrong in Spark inside the block.
+    Raises ServiceUnavailable when the master does not answer, and SentinelError, which names `log`, for whatever goes
+    wrong in Spark inside the block.
     """
-    if lacking := missing_for_spark():
-        raise ConfigInvalid(f"Spark cannot run here: {lacking}.")
     from pyspark import SparkContext
     from pyspark.java_gateway import launch_gateway
     from pyspark.sql import SparkSession

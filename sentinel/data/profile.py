@@ -17,6 +17,7 @@ from sentinel.data.table import TransactionTable, is_present, named
 from sentinel.errors import RecordInvalid
 
 PROFILE = "profile.json"
+LARGEST = 1e150  # number whose square is one; what is beyond, or infinite, has no place in a distribution
 STEPS = 1000  # of the quantiles; a distance between two distributions is right to 2 / STEPS
 MOST_CATEGORIES = 500
 _HOUR_US, _HOURS, _DAYS = 3_600_000_000, 24, 7
@@ -135,7 +136,7 @@ def _rhythm(table: TransactionTable, place: str, places: int, within: str) -> tu
 
 def _numbers(table: TransactionTable, name: str, within: str, rows: int) -> Numbers:
     column = named(name)
-    present = f"{is_present(name, table.types[name])} AND isfinite({column}::DOUBLE) AND {within}"
+    present = f"{is_present(name, table.types[name])} AND abs({column}::DOUBLE) < {LARGEST} AND {within}"
     steps = ", ".join(f"{step / STEPS!r}" for step in range(STEPS + 1))
     query = (
         f"SELECT count(*), avg({column}), stddev_pop({column}), quantile_disc({column}, [{steps}]) "

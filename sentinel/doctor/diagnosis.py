@@ -19,6 +19,7 @@ def diagnose(config: Config, paths: Paths, environment: Mapping[str, str]) -> li
         machine.check_python,
         lambda: libraries.check_lock(libraries.choose_lock(paths.root / "requirements", installed), installed),
         lambda: libraries.check_runtimes(installed),
+        lambda: libraries.check_engine(config.features, installed),
         lambda: libraries.check_gpu(libraries.find_gpu(), libraries.installed_builds()),
         machine.check_processor,
         lambda: machine.check_git(paths.root),

@@ -15,9 +15,12 @@ from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
 
+from sentinel.config import Features
 from sentinel.doctor.finding import Finding
+from sentinel.spark_installed import java_version, missing_for_spark
 
 MEND = "Run `make setup`, which installs the lock again."
+SPARK_LOCK = "spark.lock"  # what `make spark` installs on top of the others
 REINSTALL = "Remove .venv and run `make run`, which installs the lock that fits this machine."
 NOT_LOCKED = {"sentinel", "pip", "setuptools", "wheel"}  # the project itself, and what makes a virtual environment
 # A graph is really run: a build with CUDA falls back to the CPU in silence when a library of CUDA's is missing.
@@ -61,6 +64,8 @@ def check_lock(lock: Path, installed: Mapping[str, str]) -> Finding:
     if not lock.is_file():
         return Finding("locked packages", "problem", f"{name} is missing", "Restore it from git, or run `make lock`.")
     locked = locked_versions(lock)
+    if "pyspark" in installed and (on_top := lock.with_name(SPARK_LOCK)).is_file():
+        name, locked = f"{name} with {SPARK_LOCK}", locked | locked_versions(on_top)
     wrong = [
         f"{package} {installed.get(package, 'is missing')} (locked: {version})"
         for package, version in sorted(locked.items())
@@ -82,6 +87,17 @@ def check_runtimes(installed: Mapping[str, str]) -> Finding:
     if package not in installed:
         return Finding("onnx runtime", "problem", "ONNX Runtime is not installed", MEND)
     return Finding("onnx runtime", "ok", f"{package} {installed[package]}")
+
+
+def check_engine(features: Features, installed: Mapping[str, str]) -> Finding:
+    """Whether what builds the features can run."""
+    if features.engine != "spark":
+        return Finding("feature engine", "ok", features.engine)
+    if lacking := missing_for_spark():
+        problem, _, mend = lacking.partition(": ")
+        return Finding("feature engine", "problem", f"spark, but {problem}", f"{mend[:1].upper()}{mend[1:]}.")
+    found = f"spark: pyspark {installed.get('pyspark', '?')}, Java {java_version()}, master {features.spark.master}"
+    return Finding("feature engine", "ok", found)
 
 
 def find_gpu(command: str = "nvidia-smi") -> Gpu | None:

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from sentinel.config import Features
 from sentinel.doctor.libraries import (
     Builds,
     Gpu,
+    check_engine,
     check_gpu,
     check_lock,
     check_runtimes,
@@ -51,6 +53,24 @@ def test_a_package_installed_beside_the_lock_is_a_warning(tmp_path: Path) -> Non
         lock_of(tmp_path, "numpy==2.4.6"), {"numpy": "2.4.6", "left-pad": "1.0", "pip": "26", "sentinel": "0"}
     )
     assert (finding.status, finding.found) == ("warning", "not in requirements/cpu.lock: left-pad")
+
+
+def test_spark_has_a_lock_of_its_own_on_top(tmp_path: Path) -> None:
+    lock = lock_of(tmp_path, "numpy==2.4.6")
+    lock_of(tmp_path, "pyspark==4.0.5").rename(tmp_path / "spark.lock")
+    lock_of(tmp_path, "numpy==2.4.6")
+    assert check_lock(lock, {"numpy": "2.4.6"}).status == "ok"
+    assert check_lock(lock, {"numpy": "2.4.6", "pyspark": "4.0.5"}).status == "ok"
+    finding = check_lock(lock, {"numpy": "2.4.6", "pyspark": "4.1.0"})
+    assert (finding.status, "pyspark 4.1.0 (locked: 4.0.5)" in finding.found) == ("problem", True)
+
+
+def test_an_engine_without_its_java_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert check_engine(Features(), {}).status == "ok"
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    finding = check_engine(Features(engine="spark"), {})
+    assert finding.status == "problem"
+    assert "make spark" in finding.mend or "JAVA_HOME" in finding.mend
 
 
 def test_a_lost_lock_is_a_problem(tmp_path: Path) -> None:

@@ -19,12 +19,18 @@ from tests.training.conftest import DAY, TIMES, store_table
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 lengths = st.integers(1, 20).map(lambda days: days * DAY)
+none = st.just(timedelta(0))  # labels known at once
 
 
 @settings(deadline=None)
 @given(
     st.builds(
-        SplitTimes, history=lengths, validation=lengths, calibration=lengths, test=lengths, label_maturity=lengths
+        SplitTimes,
+        history=lengths,
+        validation=lengths,
+        calibration=lengths,
+        test=lengths,
+        label_maturity=lengths | none,
     ),
     st.integers(1, 400 * 86_400),
 )

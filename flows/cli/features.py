@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from flows.cli import feature_audit, feature_online, feature_show, feature_stream
 from flows.cli.console import ConfigOption, JsonOption, answers, new_group, open_session, remarks
-from flows.environment import tracking_uri
+from flows.in_use import models_in_use
 from sentinel.errors import ConfigInvalid
 
 app = new_group("See what each feature is, and register the features with Feast.", "sentinel features show")
@@ -28,9 +28,8 @@ def apply(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     session = open_session(config, as_json)
     from sentinel.features.catalogue import newest_table
     from sentinel.features.definitions import service_name
-    from sentinel.features.in_use import InUse, lost_features
+    from sentinel.features.in_use import lost_features
     from sentinel.features.store import apply_table, project_name
-    from sentinel.promotion.catalogue import read_catalogue
 
     ours = session.config
     newest = newest_table(session.paths, ours.name, ours.columns, ours.features)
@@ -40,8 +39,7 @@ def apply(config: ConfigOption = None, as_json: JsonOption = False) -> None:
             f"to point at. Run `sentinel run --config {ours.file}` first."
         )
     built, wanted = newest
-    catalogue = read_catalogue(tracking_uri(ours, session.paths), ours.name)
-    in_use = [InUse(ours.name, *used) for used in catalogue.feature_sets_in_use()]
+    in_use = models_in_use(ours, session.paths)
     made = apply_table(session.paths, ours.name, built, in_use=in_use)
     lost = lost_features(session.paths, ours.name, in_use)
     for sentence in lost:
@@ -52,7 +50,7 @@ def apply(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         "feature_set_hash": wanted.hash,
         "objects": [made_object.name for made_object in made],
         "in_use": [asdict(used) for used in in_use],
-        "lost": lost,
+        "lost_features": lost,
     }
     if as_json:
         session.answer(document)

@@ -9,11 +9,12 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from flows.cli.console import ConfigOption, JsonOption, Session, answers, new_group, open_session
+from flows.cli.console import ConfigOption, JsonOption, Session, answers, new_group, open_session, remarks
 from flows.cli.gates import figure, gate_table
 from flows.environment import tracking_uri
 
 if TYPE_CHECKING:
+    from sentinel.promotion.catalogue import StoredVersion
     from sentinel.promotion.registry import Registry
 
 app = new_group(
@@ -63,18 +64,31 @@ def verify(
     from sentinel.promotion.decisions import read_chain
     from sentinel.promotion.release import verify_release
 
-    folder, digest = Path(wanted), None
+    folder, digest, lost = Path(wanted), None, list[str]()
     if not folder.is_dir():
         registry = _registry(session)
         stored = registry.catalogue().find(wanted)
         kept, digest = session.paths.releases(session.config.name) / stored.release[:16], stored.release
         folder = kept if kept.exists() else registry.release_folder(stored)  # what lies there is checked, not mended
         read_chain(session.paths.decisions(session.config.name))
+        lost = _lost_features(session, wanted, stored)
     facts = verify_release(folder, digest)
     if as_json:
-        session.answer({"holds": True, "release_path": str(folder), "passed": facts["passed"]})
+        session.answer({"holds": True, "release_path": str(folder), "passed": facts["passed"], "lost_features": lost})
     else:
         answers.print(f"[green]Holds:[/] every file and every gate of {escape(str(folder))}.")
+    for sentence in lost:
+        remarks.print(f"[bold red]Lost:[/] {escape(sentence)}")
+
+
+def _lost_features(session: Session, wanted: str, stored: StoredVersion) -> list[str]:
+    """Whether Feast could still answer for the features that this version was trained on."""
+    from sentinel.features.in_use import InUse, lost_features
+
+    name = session.config.name
+    alias = "model" if wanted == stored.version else wanted
+    used = InUse(name, stored.version, alias, stored.tags.get("feature_set_hash", ""))
+    return lost_features(session.paths, name, [used])
 
 
 def _registry(session: Session) -> Registry:

@@ -89,3 +89,16 @@ def test_show_from_the_shell_loads_no_mlflow(released: tuple[Registry, Release],
 
     assert json.loads(done.stdout)[0]["version"] == "1"
     assert done.stderr.strip() == "[]"
+
+
+def test_features_that_are_gone_are_told_when_a_version_is_verified_and_by_the_doctor(
+    released: tuple[Registry, Release], tmp_path: Path
+) -> None:
+    verified = json.loads(sentinel(tmp_path, "verify", "champion", "--json"))
+    (told,) = verified["lost_features"]
+    assert verified["holds"] and "of the champion (version 1 of m-" in told and "not registered here" in told
+
+    doctor = CliRunner().invoke(build_app(), ["doctor", "--json", "--config", str(tmp_path / "own.toml")])
+    found = [each for each in json.loads(doctor.stdout)["findings"] if each["check"] == "features in use"]
+    assert {each["status"] for each in found} == {"warning"}
+    assert told in [each["found"] for each in found]

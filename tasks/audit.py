@@ -10,7 +10,7 @@ from tasks.stage import Work, stage
 
 @stage(
     code=("sentinel/features", "feature_repo", "sentinel/training", "sentinel/model", "sentinel/metrics.py"),
-    settings=lambda run: [run.config.training],
+    settings=lambda run: [run.config.features, run.config.training],
     timeout=timedelta(hours=1),
 )
 def audit(work: Work, validated: ValidatedData, table: FeatureTable, splits: Splits) -> FeatureAudit:
@@ -20,7 +20,7 @@ def audit(work: Work, validated: ValidatedData, table: FeatureTable, splits: Spl
 
     config, paths = work.run.config, work.run.paths
     ends = [datetime.fromisoformat(part["end"]) for part in read_splits(splits.locate(paths.home)).values()]
-    report = audit_table(validated, table, ends, name=config.name, paths=paths, progress=work.progress)
+    report = audit_table(validated, table, ends, config.features, name=config.name, paths=paths, progress=work.progress)
     fits = audit_fits(table, splits, config.training, home=paths.home, seed=report.seed)
     fits.require_in_time()
     return record_audit(report, fits.to_dict(), home=paths.home, out=work.out)

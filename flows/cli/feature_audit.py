@@ -44,7 +44,8 @@ def audit(config: ConfigOption = None, spec: SpecOption = None, as_json: JsonOpt
 
     with one_bar("audit") as progress:
         report = audit_features(
-            subject.transactions, subject.wanted, subject.boundaries, seed=seed_of(subject.wanted),
+            subject.transactions, subject.wanted, subject.boundaries, session.config.features,
+            seed=seed_of(subject.wanted),
             name=session.config.name, paths=session.paths, table=subject.table, progress=progress,
         )  # fmt: skip
         fits = _audit_fits(session, subject, report.seed)

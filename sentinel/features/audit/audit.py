@@ -44,18 +44,18 @@ def audit_features(
     transactions: Path,
     wanted: FeatureSet,
     boundaries: Sequence[datetime],
+    features: Features,
     *,
     seed: int,
     name: str,
     paths: Paths,
     table: Path | None = None,
-    features: Features | None = None,
     progress: Progress = silent,
 ) -> LeakReport:
-    """Audit the features of `transactions`. `boundaries`: the ends of the parts; `table`: the built table's folder.
+    """Audit what `wanted` gives on `transactions`. `features` says which engine computes.
 
-    `features` says which engine computes (None: DuckDB).
-    The report says what failed; nothing is raised but AuditBlind where the data cannot show a leak.
+    `boundaries`: the ends of the parts; `table`: the folder of the table that was built of it. The report says what
+    failed; nothing is raised but AuditBlind where the data cannot show a leak.
     """
     random, clock = np.random.default_rng(seed), _Clock()
     planted = planted_views(wanted)
@@ -92,7 +92,7 @@ def audit_features(
 
 
 def _answers(
-    experiment: Experiment, wanted: FeatureSet, folder: Path, features: Features | None, name: str, paths: Paths
+    experiment: Experiment, wanted: FeatureSet, folder: Path, features: Features, name: str, paths: Paths
 ) -> pa.Table:
     source, asked, out = folder / "transactions.parquet", folder / "asked.parquet", folder / "answers"
     out.mkdir()

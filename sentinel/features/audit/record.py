@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sentinel.artifacts import FeatureAudit, FeatureTable, ValidatedData
+from sentinel.config import Features
 from sentinel.features.audit.audit import audit_features
 from sentinel.features.audit.report import LeakReport
 from sentinel.features.spec import FeatureSet
@@ -24,6 +25,7 @@ def audit_table(
     data: ValidatedData,
     table: FeatureTable,
     boundaries: Sequence[datetime],
+    features: Features,
     *,
     name: str,
     paths: Paths,
@@ -33,7 +35,7 @@ def audit_table(
     folder = table.locate(paths.home)
     wanted = FeatureSet.from_dict(json.loads((folder / "feature_set.json").read_text()))
     report = audit_features(
-        paths.absolute(data.transactions), wanted, boundaries,
+        paths.absolute(data.transactions), wanted, boundaries, features,
         seed=seed_of(wanted), name=name, paths=paths, table=folder, progress=progress,
     )  # fmt: skip
     report.require_no_leak()

@@ -41,8 +41,11 @@ _LONGEST = timedelta(days=200 * 365)  # beyond it, times of today minus a window
 
 
 def _parse_duration(value: object) -> object:
-    if isinstance(value, str) and (match := re.fullmatch(r"(\d{1,9})\s*([smhd])", value)):
-        return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+    if isinstance(value, str) and (match := re.fullmatch(r"(\d+)\s*([smhd])", value)):
+        seconds = int(match[1]) * _UNITS[match[2]]
+        if seconds > _LONGEST.total_seconds():
+            raise ValueError(f"a duration is at most {_LONGEST.days}d")
+        return timedelta(seconds=seconds)
     if isinstance(value, timedelta):
         return value
     raise ValueError('a duration is a whole number with s, m, h or d behind it, such as "7d"')

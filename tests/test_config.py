@@ -37,6 +37,8 @@ def test_every_shipped_configuration_is_valid(name: str) -> None:
         ("min_pr_auc = 0.6", "min_pr_auc = 1.5", "gates.min_pr_auc = 1.5"),
         ("min_pr_auc = 0.6", "min_pr_acu = 0.6", "unknown key gates.min_pr_acu"),
         ('label_delay = "7d"', 'label_delay = "7 weeks"', "features.label_delay = '7 weeks'"),
+        ('label_delay = "7d"', 'label_delay = "999999999d"', "a duration is at most"),
+        ('amount = "TX_AMOUNT"', '# amount = "?"', ":9: columns.amount is not decided yet"),
         ('name = "handbook"', 'name = "Hand Book"', "name = 'Hand Book'"),
         ("[gates]", "[gates]\nmin_pr_auc = 0.1", "no valid TOML"),
         ('name = "handbook"', 'name = "handbook"\nfile = "x"', "unknown key 'file'"),

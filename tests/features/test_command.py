@@ -8,12 +8,14 @@ import shutil
 from itertools import pairwise
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
 from flows.cli.features import app
 from sentinel.config import load_config
-from sentinel.errors import ConfigInvalid
+from sentinel.errors import ConfigInvalid, FeaturesInUse
+from sentinel.promotion.mlflow_server import connect
 from tests.features.project import HERE, Project
 from tests.tables import canonical_table
 
@@ -72,3 +74,34 @@ def test_show_and_apply_before_and_after_a_build(project: Project) -> None:
     ends = {(edge["from"], edge["to"]) for edge in shown["lineage"]}
     way = ["amount_minor", "customer_spending", "customer_amount_sum_7d", "customer_spending_z_score_7d"]
     assert ends.issuperset(pairwise(way)) and ("amount_minor", way[-1]) in ends
+
+
+def serve(project: Project, feature_set_hash: str) -> None:
+    """Version 1 of the model in a real registry, champion, trained on these features."""
+    project.paths.mlflow_database.parent.mkdir(parents=True)
+    client = connect(f"sqlite:///{project.paths.mlflow_database}")
+    client.create_registered_model("tiny")
+    client.create_model_version("tiny", source=str(project.folder), tags={"feature_set_hash": feature_set_hash})
+    client.set_registered_model_alias("tiny", "champion", "1")
+
+
+def test_apply_refuses_what_would_change_the_champions_features_and_says_so(project: Project) -> None:
+    config = load_config(project.paths.configs / "default.toml")
+    project.rules = config.features
+    table = canonical_table(200)
+    made = project.build(table, config.columns, out="stages/tiny/features/0123456789abcdef")
+    serve(project, made.feature_set_hash)
+    applied = json.loads(CliRunner().invoke(app, ["apply", "--json"]).stdout)
+    assert [(used["alias"], used["version"]) for used in applied["in_use"]] == [("champion", "1")]
+    assert applied["lost_features"] == []
+
+    position = table.column_names.index("customer_id")
+    with_text = table.set_column(position, "customer_id", table.column("customer_id").cast(pa.string()))
+    project.build(with_text, config.columns, name="elsewhere", out="stages/tiny/features/fedcba9876543210")
+    registry = project.paths.feast("tiny") / "registry.db"
+    before = registry.read_bytes()
+    refused = CliRunner().invoke(app, ["apply"])
+    assert isinstance(refused.exception, FeaturesInUse) and refused.exception.exit_code == 12
+    assert "champion (version 1 of tiny)" in str(refused.exception)
+    assert "customer_id valueType: INT64 -> STRING" in str(refused.exception)
+    assert registry.read_bytes() == before

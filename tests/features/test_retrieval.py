@@ -13,6 +13,7 @@ from pyarrow import parquet
 from sentinel.config import Column
 from sentinel.errors import DataContractError
 from sentinel.features.record import Summary
+from sentinel.storage import sha256_file, sha256_json
 from tests.features.project import LAG, START, Project, columns, row, table_of
 from tests.tables import canonical_table
 
@@ -260,6 +261,11 @@ def test_transactions_come_back_unchanged_and_in_order(project: Project) -> None
         "type": "int64", "window": "7d", "knowable": "1s after recorded_at", "nulls": column.null_count,
         "null_rate": column.null_count / 3000, "min": min(known), "max": max(known), "mean": sum(known) / len(known),
     }  # fmt: skip
+    assert list(record["features"]) == added and record["feature_set_hash"] == made.feature_set_hash
+    assert record["validation"] == {"status": "passed", "expectations": 0, "warnings": [], "sha256": "0"}
+    assert record["transactions_sha256"] == sha256_file(project.paths.home / "transactions.parquet")
+    types = [[column.name, str(column.type)] for column in stored.schema]
+    assert record["schema_sha256"] == sha256_json(types)
 
 
 def test_optional_column_may_be_absent_and_a_required_one_may_not(project: Project) -> None:

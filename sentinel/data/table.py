@@ -29,7 +29,12 @@ class TransactionTable:
     def __init__(self, file: Path, scratch: Path, *, threads: int | None = None) -> None:
         """`scratch` takes what does not fit in memory; `threads` = 1 makes sums of floats the same on every run."""
         self._parquet = pq.ParquetFile(file)
-        config: dict[str, Any] = {"memory_limit": MEMORY_LIMIT, "temp_directory": str(scratch)}
+        config: dict[str, Any] = {
+            "memory_limit": MEMORY_LIMIT,
+            "temp_directory": str(scratch),
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+        }
         self._connection = duckdb.connect(config=config | ({"threads": threads} if threads else {}))
         self._connection.execute("SET TimeZone = 'UTC'")
         source = quoted(str(file))

@@ -79,6 +79,13 @@ def test_a_shift_warns_in_the_report_the_verdict_the_data_docs_and_the_page(
     assert "the data hold their contract" in index
 
 
+def test_a_column_that_is_gone_is_on_the_page(good: pa.Table, reference: Reference, tmp_path: Path) -> None:
+    pq.write_table(good.drop_columns("country"), tmp_path / "new.parquet")
+    page = tmp_path / "page.html"
+    found = inspect_ingested(tmp_path / "new.parquet", reference, COLUMNS, SETTINGS, name="shop", page=page)
+    assert found.warnings[0].startswith("country: the column is gone") and "column gone" in page.read_text()
+
+
 def test_the_page_asks_no_network_and_escapes_what_the_data_hold(
     good: pa.Table, reference: Reference, tmp_path: Path
 ) -> None:

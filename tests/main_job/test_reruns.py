@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from tests.main_job.project import Project, ingest, make_project, outcomes
@@ -15,7 +17,8 @@ from tests.main_job.project import Project, ingest, make_project, outcomes
 pytestmark = pytest.mark.timeout(600)
 
 STAGES = [
-    "pull", "validate", "features", "split", "train", "export", "quantize", "gate", "package", "register", "promote",
+    "pull", "validate", "compare", "features", "split", "audit", "train", "export", "quantize", "materialize", "gate",
+    "package", "register", "promote",
 ]  # fmt: skip
 SHOWN = {
     "version", "aliases", "run_id", "decision", "gates", "metrics", "data_digest", "feature_set_hash",
@@ -65,6 +68,26 @@ def test_second_run_does_no_stage_again_and_registers_nothing(project: Project, 
     assert (second["version"], second["run_id"]) == (first["version"], first["run_id"])
     listed = project.sentinel("models", "list", "--config", "configs/small.toml", "--json")
     assert len(json.loads(listed.stdout)) == 1
+
+
+def test_data_with_a_fault_are_refused_where_a_champion_knows_better(
+    project: Project, first: dict[str, object]
+) -> None:
+    source, pointer = project.root / "renamed.parquet", project.root / "datasets" / "small.dvc"
+    project.sentinel("data", "simulate", "--transactions", "3000", "--seed", "3", "--out", str(source))
+    table = pq.read_table(source)
+    at = table.schema.get_field_index("country")
+    renamed = pc.replace_substring(table["country"], "US", "United States")
+    pq.write_table(table.set_column(at, "country", renamed), source)
+    before = pointer.read_text()
+    done = project.sentinel("data", "ingest", str(source), "--config", "configs/small.toml")
+    source.unlink()
+    assert done.returncode == 5, done.stderr
+    assert "country holds 'United States' in" in done.stderr
+    assert "champion version 1 was trained with 'US' (" in done.stderr
+    assert "it looks like a renaming" in done.stderr
+    assert pointer.read_text() == before
+    assert project.run()["nothing_new"] is True
 
 
 def test_changed_threshold_runs_the_gate_alone(project: Project, first: dict[str, object]) -> None:
@@ -133,6 +156,7 @@ def test_data_version_trains_on_what_an_older_revision_pins(project: Project, fi
     newer = project.run()
     assert newer["data_digest"] != first["data_digest"]
     assert newer["rows"] == 30_000
+    assert newer["drift"]["reference"].startswith("champion version ")
     older = project.run("--data-version", "HEAD~1")
     assert older["data_digest"] == first["data_digest"]
     assert older["rows"] == 40_000

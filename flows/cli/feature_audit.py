@@ -55,7 +55,7 @@ def audit(config: ConfigOption = None, spec: SpecOption = None, as_json: JsonOpt
     else:
         _show(report, fits, subject)
         for sentence in sentences:
-            remarks.print(f"[bold red]{sentence}[/]", soft_wrap=True)
+            remarks.print(sentence, style="bold red", markup=False, soft_wrap=True)
     if sentences:
         raise typer.Exit(LeakageFound.exit_code)
 
@@ -117,6 +117,8 @@ def _show(report: LeakReport, fits: FitsReport | None, subject: _Subject) -> Non
     answers.print(_table(("cut", "made by", "transactions around it"), [
         (cut.moment[:19], cut.kind, f"{cut.source_rows:,}") for cut in report.cuts
     ]))  # fmt: skip
+    if limited := sum(cut.limited_keys for cut in report.cuts):
+        answers.print(f"[dim]Of {limited} keys with a long history only what is near the cut was taken.[/]")
     if report.leaks:
         answers.print()
         columns = ("leaking feature", "window", "transaction", "asked as of", "cut", "value", "in the other world")
@@ -137,7 +139,7 @@ def _show(report: LeakReport, fits: FitsReport | None, subject: _Subject) -> Non
         answers.print(f"[bold]fits[/]      not audited: {why}")
     else:
         answers.print(f"[bold]fits[/]      {len(fits.moved)} of {len(fits.checked)} fitted things moved")
-    leaks = f"[bold red]{len(report.leaks)} features knew the future[/]" if report.leaks else "[green]none[/]"
+    leaks = f"[bold red]{', '.join(leak.feature for leak in report.leaks)}[/]" if report.leaks else "[green]none[/]"
     answers.print(f"[bold]leaks[/]     {leaks}")
 
 

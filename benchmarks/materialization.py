@@ -12,8 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import socket
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -23,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.feature_data import NAME, default_config, project_paths, simulated
+from benchmarks.redis_server import empty_redis
 from benchmarks.report import Measurement, make_document, measure, publish
 from sentinel.features.spec import FeatureSet, microseconds, view_name
 
@@ -93,31 +92,8 @@ def _redis(contender: str) -> Iterator[str | None]:
     if not contender.endswith("redis"):
         yield None
         return
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
-        try:
-            url = f"redis://127.0.0.1:{port}/0"
-            _wait_for(url)
-            yield url
-        finally:
-            server.terminate()
-
-
-def _wait_for(url: str) -> None:
-    from redis import ConnectionError as NotYet
-    from redis import Redis
-
-    with Redis.from_url(url) as client:
-        for _ in range(200):
-            try:
-                client.ping()
-                return
-            except NotYet:
-                time.sleep(0.05)
-    raise SystemExit(f"redis-server does not answer at {url}.")
+    with empty_redis() as url:
+        yield url
 
 
 def _work(contender: str, home: str, rows: int = 0, state: str = "", url: str | None = None) -> dict[str, Any]:

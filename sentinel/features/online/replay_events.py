@@ -41,7 +41,7 @@ class Feed:
     ) -> None:
         self._schema = EventSchema(fields)
         self._wanted = wanted
-        self._sent = _sent(database, base.file, wanted, tuple(fields.keys), start_us)
+        self._sent = sent_events(database, base.file, wanted, tuple(fields.keys), start_us)
         self._next = next(self._sent, None)
         self._batch = 0
 
@@ -79,7 +79,7 @@ def asked_moment(file: Path, wanted: FeatureSet) -> str:
     )
 
 
-def _sent(
+def sent_events(
     database: duckdb.DuckDBPyConnection, file: Path, wanted: FeatureSet, keys: Sequence[str], start_us: int
 ) -> Iterator[Sent]:
     """Transactions when they were recorded, labels when they came, those of the start's past left out."""

@@ -85,8 +85,10 @@ def show_drift(site: Path, page: Path, note: str, warnings: Sequence[str]) -> No
 
 def _history(site: Path) -> list[dict[str, Any]]:
     """The validations whose pages `site` has, newest first."""
-    file = site / HISTORY
-    return cast("list[dict[str, Any]]", json.loads(file.read_text())) if file.is_file() else []
+    if not (site / HISTORY).is_file():
+        return []
+    kept = cast("list[dict[str, Any]]", json.loads((site / HISTORY).read_text()))
+    return [entry for entry in kept if (site / entry["page"]).is_file()]
 
 
 def link_page(target: str) -> str:

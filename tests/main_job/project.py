@@ -74,7 +74,18 @@ class Project:
 
 
 def make_project(root: Path, transactions: int) -> Project:
-    """Copy what git tracks or would track, simulate, ingest and commit."""
+    """A copy with simulated data, ingested and committed."""
+    project = copy_project(root)
+    default = (root / "configs" / "default.toml").read_text()
+    small = re.sub(r"\[data\.simulation\][^\[]*", "", default).replace('name = "default"', 'name = "small"')
+    gates = small.index("[gates]")
+    project.config.write_text(f"{small[:gates]}[gates]\nmin_pr_auc = 0.02\n{SMALL}")
+    ingest(project, transactions, seed=3)
+    return project
+
+
+def copy_project(root: Path) -> Project:
+    """Copy what git tracks or would track, into a repository of its own."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT, capture_output=True, text=True, check=True,
@@ -84,12 +95,7 @@ def make_project(root: Path, transactions: int) -> Project:
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, root / name)
     project = Project(root)
-    default = (root / "configs" / "default.toml").read_text()
-    small = re.sub(r"\[data\.simulation\][^\[]*", "", default).replace('name = "default"', 'name = "small"')
-    gates = small.index("[gates]")
-    project.config.write_text(f"{small[:gates]}[gates]\nmin_pr_auc = 0.02\n{SMALL}")
     project.git("init", "--quiet")
-    ingest(project, transactions, seed=3)
     return project
 
 

@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -113,7 +112,7 @@ def audit_fits(table: FeatureTable, splits: Splits, settings: Training, *, home:
         )
         for part, honest, fitted in fits:
             end: str = source.splits[part]["end"]
-            later = with_another_future(sample, datetime.fromisoformat(end), seed)
+            later = with_another_future(sample, source.splits[part], seed)
             changed = _stored(source, later, Path(scratch) / f"{part}.parquet")
             checked += honest
             moved += _moved(honest, fitted(changed), end)
@@ -144,7 +143,8 @@ def _to_the_end(source: Source) -> Source:
 
     One view of each kind is enough to see it; more would cost as much as the audit itself.
     """
-    fitted_on = {name: {**source.splits[name], "end": THE_END} for name in ("train", "calibration")}
+    reach = {"end": THE_END, "labels_until": THE_END}
+    fitted_on = {name: {**source.splits[name], **reach} for name in ("train", "calibration")}
     views = {entry["kind"]: entry["view"] for entry in reversed(source.feature_set["ages"])}.values()
     few = {
         key: [entry for entry in source.feature_set[key] if entry["view"] in views] for key in ("aggregates", "ages")

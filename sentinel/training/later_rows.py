@@ -49,16 +49,30 @@ def sample_around(table: Path, splits: Mapping[str, Any], rows: int, frauds: int
     return ds.dataset(table).to_table(filter=chosen)
 
 
-def with_another_future(table: pa.Table, cutoff: datetime, seed: int) -> pa.Table:
-    """`table` with every value and label from `cutoff` on at random; rows there vanish, move within it and repeat."""
+def with_another_future(table: pa.Table, part: Mapping[str, Any], seed: int) -> pa.Table:
+    """`table` with every value and label from the part's end on at random; rows there vanish, move and repeat.
+
+    Labels of earlier rows that came after the part's `labels_until` are turned round.
+    """
     random = np.random.default_rng(seed)
+    cutoff = datetime.fromisoformat(part["end"])
     later = _microseconds(table["event_timestamp"]) >= _scalar(cutoff).value
     past, future = table.filter(pa.array(~later)), table.filter(pa.array(later))
     kept = np.flatnonzero(random.random(future.num_rows) >= DELETED)
     repeated = kept[random.random(len(kept)) < REPEATED]
     future = future.take(pa.array(np.concatenate([kept, repeated])))
     columns = [_changed(future[name], name, cutoff, random) for name in future.column_names]
-    return pa.concat_tables([past, pa.table(columns, schema=table.schema)])
+    late = _with_late_labels_turned(past, datetime.fromisoformat(part["labels_until"]))
+    return pa.concat_tables([late, pa.table(columns, schema=table.schema)])
+
+
+def _with_late_labels_turned(past: pa.Table, until: datetime) -> pa.Table:
+    if "label_available_at" not in past.column_names:
+        return past
+    label = past["is_fraud"]
+    is_late = pc.fill_null(pc.call_function("greater", [past["label_available_at"], _scalar(until)]), False)
+    turned = pc.call_function("if_else", [is_late, pc.call_function("invert", [label]), label])
+    return past.set_column(past.column_names.index("is_fraud"), "is_fraud", turned)
 
 
 def _microseconds(moments: pa.ChunkedArray) -> NDArray[np.int64]:

@@ -3,7 +3,9 @@
     history | train | gap | validation | gap | calibration | gap | test | gap | the table's end
 
 A gap is `label_maturity` long: whoever trained at its end knew the labels before it, and no later ones.
-Rows count by their age, never by whether their label happens to be known: that would favour early reports.
+Rows count by their age, never by whether their label happens to be known: that would favour early reports. What a
+part is fitted on are the labels that were there a gap after its end; one that came later counts as unknown. The test
+part is judged by every label there is.
 """
 
 # pyarrow carries no types:
@@ -32,6 +34,7 @@ from sentinel.storage import complete_folder, sha256_path, write_json
 
 PARTS = ("train", "validation", "calibration", "test")
 TABLE, SPLITS = "features.parquet", "splits.json"
+_ARRIVAL = "label_available_at"
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -70,7 +73,7 @@ def plan_parts(first: datetime, last: datetime, times: SplitTimes) -> dict[str, 
 def split(table: FeatureTable, settings: SplitTimes, *, home: Path, out: Path, progress: Progress = silent) -> Splits:
     """Write splits.json. Raises DataContractError when a part lacks rows or one of the two classes."""
     path = table.locate(home) / TABLE
-    moments = ds.dataset(path).to_table(columns=["event_timestamp", "is_fraud"])
+    moments = _read(path, ["event_timestamp"])
     if not moments.num_rows:
         raise DataContractError(f"{path} has no rows. Bring data that the contract accepts.")
     extremes = pc.call_function("min_max", [moments["event_timestamp"]]).as_py()
@@ -78,10 +81,11 @@ def split(table: FeatureTable, settings: SplitTimes, *, home: Path, out: Path, p
     described: dict[str, dict[str, Any]] = {}
     for done, (name, part) in enumerate(parts.items()):
         progress(done, len(parts), name)
-        rows = _labelled(moments.filter(_within(part)), settings.unlabelled_is_genuine)
-        frauds = rows.filter(pc.field("is_fraud")).num_rows
-        described[name] = {"start": part.start.isoformat(), "end": part.end.isoformat(), "rows": rows.num_rows}
-        described[name] |= {"frauds": frauds, "unlabelled_is_genuine": settings.unlabelled_is_genuine}
+        until = None if name == "test" else (part.end + settings.label_maturity).isoformat()
+        bounds = {"start": part.start.isoformat(), "end": part.end.isoformat(), "labels_until": until}
+        bounds |= {"unlabelled_is_genuine": settings.unlabelled_is_genuine}
+        rows = _labelled(moments.filter(_within(part)), bounds)
+        described[name] = {**bounds, "rows": rows.num_rows, "frauds": rows.filter(pc.field("is_fraud")).num_rows}
     _require_both_classes(described)
     with complete_folder(out) as folder:
         write_json(folder / SPLITS, described)
@@ -112,9 +116,14 @@ def read_part(table: Path, splits: Mapping[str, Any], name: str, columns: Sequen
     """The rows of one part, in the table's order, with `columns`; is_fraud has no nulls."""
     described = splits[name]
     part = Part(datetime.fromisoformat(described["start"]), datetime.fromisoformat(described["end"]))
-    wanted = list(dict.fromkeys([*columns, "is_fraud"]))
-    rows = ds.dataset(table).to_table(columns=wanted, filter=_within(part))
-    return _labelled(rows, described["unlabelled_is_genuine"]).select(list(columns))
+    return _labelled(_read(table, columns, _within(part)), described).select(list(columns))
+
+
+def _read(table: Path, columns: Sequence[str], within: pc.Expression | None = None) -> pa.Table:
+    """`columns` and what says whether a row is fraud, and since when."""
+    dataset = ds.dataset(table)
+    labels = [name for name in ("is_fraud", _ARRIVAL) if name in dataset.schema.names]
+    return dataset.to_table(columns=list(dict.fromkeys([*columns, *labels])), filter=within)
 
 
 def _within(part: Part) -> pc.Expression:
@@ -123,12 +132,17 @@ def _within(part: Part) -> pc.Expression:
     return (moment >= start) & (moment < end)
 
 
-def _labelled(rows: pa.Table, unlabelled_is_genuine: bool) -> pa.Table:
-    """A row without a label is genuine, or left out."""
-    if not unlabelled_is_genuine:
-        return rows.filter(pc.field("is_fraud").is_valid())
-    column = rows.schema.get_field_index("is_fraud")
-    return rows.set_column(column, "is_fraud", pc.fill_null(rows["is_fraud"], False))
+def _labelled(rows: pa.Table, described: Mapping[str, Any]) -> pa.Table:
+    """A row without a label, or whose label came after `labels_until`, is genuine, or left out."""
+    label = rows["is_fraud"]
+    if described["labels_until"] is not None and _ARRIVAL in rows.column_names:
+        until = pa.scalar(datetime.fromisoformat(described["labels_until"]), pa.timestamp("us", "UTC"))
+        is_late = pc.fill_null(pc.call_function("greater", [rows[_ARRIVAL], until]), False)
+        label = pc.call_function("if_else", [is_late, pa.scalar(None, pa.bool_()), label])
+    if described["unlabelled_is_genuine"]:
+        label = pc.fill_null(label, False)
+    rows = rows.set_column(rows.schema.get_field_index("is_fraud"), "is_fraud", label)
+    return rows.filter(pc.field("is_fraud").is_valid())
 
 
 def _require_both_classes(parts: Mapping[str, Mapping[str, Any]]) -> None:

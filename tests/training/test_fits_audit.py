@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from sentinel.training.fits_audit import FitsReport, audit_fits
 from sentinel.training.splits import read_part, split
 from tests.model.raw import features_table
 from tests.training.conftest import SETTINGS, TIMES, store_table
+from tests.training.test_splits import with_label_times
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +55,18 @@ def test_parts_read_beyond_their_end_are_a_leak(
         report.require_in_time()
 
 
+def test_label_that_came_after_its_part_is_a_leak_where_it_is_learnt_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = with_label_times(features_table(4000), [timedelta(days=1), timedelta(days=30)])
+    table = store_table(tmp_path, rows)
+    splits = split(table, TIMES, home=tmp_path, out=tmp_path / "splits")
+    assert audited(table, splits, tmp_path).moved == ()
+    monkeypatch.setattr(source, "read_part", _learns_from_every_label)
+    moved = {moved.name for moved in audited(table, splits, tmp_path).moved}
+    assert {"the training rows", "the general fraud rate", "the threshold"} <= moved
+
+
 def test_audit_that_sees_no_planted_fit_fails(
     home: Path, table: FeatureTable, splits: Splits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,3 +78,7 @@ def test_audit_that_sees_no_planted_fit_fails(
 def _reads_on_for_a_month(table: Path, splits: Mapping[str, Any], name: str, columns: Sequence[str]) -> pa.Table:
     part = {**splits[name], "end": "2026-04-01T00:00:00+00:00"}
     return read_part(table, {name: part}, name, columns)
+
+
+def _learns_from_every_label(table: Path, splits: Mapping[str, Any], name: str, columns: Sequence[str]) -> pa.Table:
+    return read_part(table, {name: {**splits[name], "labels_until": None}}, name, columns)

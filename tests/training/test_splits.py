@@ -88,6 +88,28 @@ def test_old_rows_without_a_label_count_as_the_config_says(tmp_path: Path, genui
     assert made.rows["train"] == train.num_rows
 
 
+def with_label_times(rows: pa.Table, delays: list[timedelta]) -> pa.Table:
+    moments = rows["event_timestamp"].to_pylist()
+    arrivals = [moment + delays[number % len(delays)] for number, moment in enumerate(moments)]
+    return rows.append_column("label_available_at", pa.array(arrivals, pa.timestamp("us", "UTC")))
+
+
+def test_label_that_came_a_gap_after_its_part_is_unknown_but_where_it_is_judged(tmp_path: Path) -> None:
+    rows = with_label_times(features_table(6000), [timedelta(days=1), timedelta(days=8)])
+    table = store_table(tmp_path, rows)
+    made = split(table, TIMES, home=tmp_path, out=tmp_path / "splits")
+    stored = read_splits(tmp_path / "splits")
+    for name in PARTS:
+        found = read_part(tmp_path / made.table, stored, name, ["transaction_id", "is_fraud", "label_available_at"])
+        known_by = datetime.fromisoformat(stored[name]["end"]) + TIMES.label_maturity
+        truth = rows.take(found["transaction_id"])["is_fraud"].to_pylist()
+        arrivals = found["label_available_at"].to_pylist()
+        knew = [fraud and (name == "test" or at <= known_by) for fraud, at in zip(truth, arrivals, strict=True)]
+        assert found["is_fraud"].to_pylist() == knew
+        assert (knew == truth) is (name == "test")
+        assert made.frauds[name] == sum(knew)
+
+
 def test_too_few_days_are_told_with_every_length(tmp_path: Path) -> None:
     table = store_table(tmp_path, features_table(1000, days=6))
     with pytest.raises(DataContractError, match=r"spans 6 days.*need more than 52.*\[splits\]"):

@@ -114,7 +114,6 @@ def _with_sentinel(folder: Path, wanted: FeatureSet, state: Path, events: int, u
     from sentinel.features.online.store import open_rows
     from sentinel.features.online.stream.base import base_of, load_base
     from sentinel.features.online.stream.clock import Clock
-    from sentinel.features.online.stream.engine import Engine
     from sentinel.features.online.stream.ingest import Stream, follow
     from sentinel.features.online.stream.journal import Journal
     from sentinel.features.online.stream.online_sets import table_fields
@@ -134,17 +133,16 @@ def _with_sentinel(folder: Path, wanted: FeatureSet, state: Path, events: int, u
         with closing(Journal(state / "stream.db", tuple(fields.keys), has_recorded_at=False)) as journal:
             loading = time.perf_counter()
             end_us = load_base(journal, base, [wanted], until_us=start_us)
-            engine = Engine(journal, [(wanted, {view.name: view_name(view, wanted) for view in wanted.views})])
             longest = max(microseconds(view.ttl) for view in wanted.views)
-            stream = Stream(journal, engine, rows, [wanted], Clock(end_us, longest))
+            stream = Stream(journal, rows, [wanted], Clock(end_us, longest))
             stream.catch_up({wanted.hash: start_us})
             started = time.perf_counter()
             with lines.open("rb") as source:
-                counts = follow(
-                    stream, StandardInput(source.fileno()), EventSchema(fields), journal, state / "dead.jsonl",
+                follow(
+                    lambda: stream, StandardInput(source.fileno()), EventSchema(fields), journal, state / "dead.jsonl",
                     lambda: False,
                 )  # fmt: skip
-            seconds = time.perf_counter() - started
+            seconds, counts = time.perf_counter() - started, stream.counts
     return {"seconds": seconds, "events": counts.read, "start_s": started - loading, **counts.to_dict()}
 
 

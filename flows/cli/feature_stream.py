@@ -17,7 +17,6 @@ from sentinel.errors import ConfigInvalid, RecordInvalid
 
 if TYPE_CHECKING:
     from sentinel.features.online.replay import ReplayReport
-    from sentinel.features.online.stream.ingest import Counts
     from sentinel.features.online.stream.opening import OpenStream
     from sentinel.features.online.stream.sources import Source
 
@@ -58,8 +57,8 @@ def ingest_stream(
             session.paths, ours.name, redis_url(ours), where=ours.where("services.redis_url"), progress=progress
         )
         with opened as stream, _interruptible() as is_over:
-            counts = follow(stream.stream, source, stream.schema, stream.journal, stream.letters, is_over)
-            document = _document(session, source, stream, counts)
+            follow(stream.current, source, stream.schema, stream.journal, stream.letters, is_over)
+            document = _document(session, source, stream)
     if as_json:
         session.answer(document)
     else:
@@ -151,11 +150,11 @@ def _interruptible() -> Generator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def _document(session: Session, source: Source, stream: OpenStream, counts: Counts) -> dict[str, Any]:
+def _document(session: Session, source: Source, stream: OpenStream) -> dict[str, Any]:
     return {
         "source": source.name,
-        **counts.to_dict(),
-        "dead_letters": session.paths.relative(stream.letters) if counts.rejected else None,
+        **stream.counts.to_dict(),
+        "dead_letters": session.paths.relative(stream.letters) if stream.counts.rejected else None,
         "feature_sets": [wanted.hash for wanted in stream.sets],
     }
 

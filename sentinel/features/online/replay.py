@@ -160,7 +160,7 @@ class _Proof:
         self._feed = feed
         self._report = report
         self._comparison = Comparison(rows, wanted)
-        self._engine = Engine(journal, [(wanted, {view.name: view_name(view, wanted) for view in wanted.views})])
+        self._engine = Engine(journal, [wanted])
         self._unwritten: list[set[Key]] = [set() for _ in self._engine.entities]
         self._asked: list[Question] = []
         self._now_us = 0

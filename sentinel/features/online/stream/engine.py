@@ -8,7 +8,7 @@ windows are a cache, and what a row holds does not depend on when the process wa
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from sentinel.features.online.rows import Key, OnlineRow
@@ -48,21 +48,21 @@ class Entity:
 
 
 class Engine:
-    """`sets`: the feature sets that are online, by Feast's name of each of their views."""
+    """`sets`: the feature sets that are online."""
 
-    def __init__(self, journal: Journal, sets: Sequence[tuple[FeatureSet, Mapping[str, str]]]) -> None:
+    def __init__(self, journal: Journal, sets: Sequence[FeatureSet]) -> None:
         self._journal = journal
         self._entities: dict[tuple[str, ...], Entity] = {}
         self._rules: list[Rules] = []
         self._due: list[Due] = []
         self._order = 0
         self._corrected: set[Id] = set()
-        for wanted, names in sets:
+        for wanted in sets:
             self._rules.append(Rules(wanted))
             for view in wanted.views:
                 places = tuple(journal.keys.index(key) for key in view.keys)
                 entity = self._entities.setdefault(view.keys, Entity(view.keys, places))
-                entity.views.append(ViewState(wanted, view, names[view.name]))
+                entity.views.append(ViewState(wanted, view))
         self._by_number = list(self._entities.values())
         self._merchant = journal.keys.index("merchant_id") if "merchant_id" in journal.keys else None
 

@@ -54,17 +54,17 @@ class Stream:
     """The journal, the windows and the store of one data set, brought together. `sets`: those that are online."""
 
     def __init__(
-        self, journal: Journal, engine: Engine, rows: OnlineRows, sets: Sequence[FeatureSet], clock: Clock
+        self, journal: Journal, rows: OnlineRows, sets: Sequence[FeatureSet], clock: Clock, counts: Counts | None = None
     ) -> None:
         self._journal = journal
-        self._engine = engine
+        self._engine = Engine(journal, sets)
         self._rows = rows
         self._sets = sets
         self._clock = clock
         self._lag_us = max(Rules(wanted).lag_us for wanted in sets)
         self._batch: int = journal.state(_BATCH_NUMBER) or 0
         self._identity = _identity(journal)
-        self.counts = Counts()
+        self.counts = counts or Counts()
 
     def catch_up(self, materialized_until: dict[str, int]) -> None:
         """Write again what may be missing: rows of batches after the note, and what became knowable since.
@@ -167,16 +167,15 @@ class Stream:
 
 
 def follow(
-    stream: Stream, source: Source, schema: EventSchema, journal: Journal, letters_file: Path,
+    current: Callable[[], Stream], source: Source, schema: EventSchema, journal: Journal, letters_file: Path,
     should_stop: Callable[[], bool],
-) -> Counts:  # fmt: skip
-    """Read the source from where the journal ends, until it ends or `should_stop`."""
+) -> None:  # fmt: skip
+    """Read the source from where the journal ends, until it ends or `should_stop`. `current`: asked for each batch."""
     letters = DeadLetters(letters_file, journal.state(_LETTER_BYTES))
     for batch in source.batches(journal.state(_position(source))):
-        stream.take(source, batch, schema, letters)
+        current().take(source, batch, schema, letters)
         if should_stop():
             break
-    return stream.counts
 
 
 @contextmanager

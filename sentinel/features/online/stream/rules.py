@@ -7,7 +7,7 @@ from typing import Protocol
 
 from sentinel.errors import ConfigInvalid
 from sentinel.features.online.stream.windows import KeyWindows, Moved, WindowPlan
-from sentinel.features.spec import FeatureSet, FeatureView, microseconds
+from sentinel.features.spec import FeatureSet, FeatureView, microseconds, view_name
 
 
 class Labelled(Protocol):
@@ -52,13 +52,13 @@ class Rules:
 class ViewState:
     """One view of one feature set: how a key's windows come from the versions that are held of it."""
 
-    def __init__(self, wanted: FeatureSet, view: FeatureView, name: str) -> None:
+    def __init__(self, wanted: FeatureSet, view: FeatureView) -> None:
         if view.known_after is not None or any(aggregate.ahead for aggregate in view.aggregates):
             raise ConfigInvalid(
                 f"The view {view.name} breaks the rules of time (known_after, ahead): that can be audited, but nothing "
                 "online can know it. Take it out of the feature spec."
             )
-        self.name = name
+        self.name = view_name(view, wanted)
         self.is_spending = view.kind == "spending"
         self.plan = WindowPlan(view)
         self.rules = Rules(wanted)

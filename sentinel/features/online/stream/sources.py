@@ -1,4 +1,4 @@
-"""Where events come from: lines of standard input, or of a file.
+"""Where events come from, and the first of the places: standard input.
 
 A source hands out micro-batches: what is there now, at most so many, an empty one when nothing came for a while.
 `Batch.position` is where the source goes on after the batch; it is committed with the batch, by us, so that no
@@ -15,9 +15,10 @@ from typing import Any, NamedTuple, Protocol
 from sentinel.errors import DataDamaged
 
 BATCH = 2000  # events
-PATIENCE_S = 0.1  # how long an event may wait for others to join its batch
+PATIENCE_S = 0.1  # how long is waited for an event before others that are due are written
 
 _READ_BYTES = 1 << 20
+_LONGEST_LINE = 1 << 22  # what goes on longer is cut, and rejected
 
 
 class Batch(NamedTuple):
@@ -51,22 +52,19 @@ class StandardInput:
     def batches(self, position: Any) -> Iterator[Batch]:
         rest, number, waiting = b"", 0, list[tuple[str, bytes]]()
         while True:
-            if not waiting or not self._has_more(0):
-                while len(waiting) >= 1:
-                    yield Batch(waiting[:BATCH], None)
-                    waiting = waiting[BATCH:]
-                if not self._has_more(PATIENCE_S):
-                    yield Batch([], None)
-                    continue
+            if not self._has_more(0 if waiting else PATIENCE_S):
+                yield Batch(waiting, None)
+                waiting = []
+                continue
             read = self._read()
             *lines, rest = (rest + read).split(b"\n")
-            if not read and rest:
-                lines, rest = [rest], b""
+            if rest and (not read or len(rest) > _LONGEST_LINE):
+                lines, rest = [*lines, rest], b""
             for line in lines:
                 number += 1
                 if line.strip():
                     waiting.append((f"line {number}", line))
-            while len(waiting) >= BATCH or (not read and waiting):
+            while len(waiting) >= BATCH or (waiting and not read):
                 yield Batch(waiting[:BATCH], None)
                 waiting = waiting[BATCH:]
             if not read:

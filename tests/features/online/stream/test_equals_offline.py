@@ -16,10 +16,8 @@ from sentinel.features.online.sqlite_rows import SqliteRows
 from sentinel.features.online.stream.base import Base, load_base
 from sentinel.features.online.stream.clock import Clock
 from sentinel.features.online.stream.dead_letters import DeadLetters
-from sentinel.features.online.stream.engine import Engine
 from sentinel.features.online.stream.ingest import Stream
 from sentinel.features.online.stream.journal import Journal
-from sentinel.features.online.stream.opening import view_names
 from sentinel.features.online.stream.schema import EventSchema
 from sentinel.features.online.stream.sources import Batch, StandardInput
 from tests.features.online.stream.data import (
@@ -81,8 +79,7 @@ class Ingestion:
         self._journal = Journal(self._folder / "stream.db", tuple(self._fields.keys), has_recorded_at=has_recorded_at)
         end = load_base(self._journal, self._base, [self.wanted], until_us=self._until_us)
         self._clock = Clock(end + us(EPOCH + LAG), LONGEST_US, wall_us=lambda: us(MUCH_LATER))
-        engine = Engine(self._journal, [(self.wanted, view_names(self.wanted))])
-        self._stream = Stream(self._journal, engine, self.store, [self.wanted], self._clock)
+        self._stream = Stream(self._journal, self.store, [self.wanted], self._clock)
         self._stream.catch_up({self.wanted.hash: us(START) - LONGEST_US})
 
 

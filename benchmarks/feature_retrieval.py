@@ -115,10 +115,11 @@ def _through_feast(folder: Path, contender: str, wanted: FeatureSet, entities: s
 def _bare(folder: Path, contender: str, wanted: FeatureSet, entities: str) -> tuple[Any, float]:
     joins, columns = [], ["e.*"]
     for view in wanted.views:
-        file = folder / "table" / "views" / f"{view.name}.parquet"
+        files = folder / "table" / "views" / view.name / "*.parquet"
+        matches = " AND ".join(f"e.{key} = {view.name}.{key}" for key in view.keys)
         joins.append(
-            f"ASOF LEFT JOIN read_parquet('{file}') {view.name} "
-            f"ON e.{view.key} = {view.name}.{view.key} AND e.event_timestamp >= {view.name}.knowable_at"
+            f"ASOF LEFT JOIN read_parquet('{files}') {view.name} "
+            f"ON {matches} AND e.event_timestamp >= {view.name}.knowable_at"
         )
         alive = f"{view.name}.knowable_at + INTERVAL {view.ttl.days} DAY >= e.event_timestamp"
         columns += [f"CASE WHEN {alive} THEN {view.name}.{name} END AS {name}" for name in view.stored]

@@ -34,7 +34,7 @@ class KafkaTopic:
                 "auto.offset.reset": "error",
                 "enable.partition.eof": False,
                 "socket.timeout.ms": int(_TIMEOUT_S * 1000),
-                "logger": None,
+                "log_level": 2,  # a broker that does not answer is told of in a sentence, not twenty times a second
             }
         )
 

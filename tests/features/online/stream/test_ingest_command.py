@@ -68,3 +68,29 @@ def test_killed_anywhere_and_sent_again_loses_and_doubles_nothing(streaming: Str
         process.wait()
     streaming.ingest(streaming.events)
     assert streaming.mismatches() == {}
+
+
+def test_the_replay_command_proves_equality_by_its_exit_code(embedded: StreamProject) -> None:
+    process = embedded.start("replay", "--days", "2", "--json", stdout=subprocess.PIPE)
+    said, _ = process.communicate(timeout=120)
+    report = json.loads(said)
+    assert process.returncode == 0 and report["vectors"] > 0
+    assert report["mismatches"] == {"stale": 0, "late": 0, "ttl": 0, "code": 0, "type": 0}
+
+
+def test_a_second_stream_and_a_missing_source_end_in_a_sentence(embedded: StreamProject) -> None:
+    first = embedded.start("ingest-stream", stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    assert first.stdin is not None
+    first.stdin.write(embedded.events[0] + b"\n")
+    first.stdin.flush()
+    embedded.wait_for_batch()
+    for options, code, sentence in (
+        ((), 2, "streams into this data set already"),
+        (("--kafka-topic", "x"), 2, "needs both"),
+        (("--redis-stream", "x"), 2, "needs a Redis"),
+    ):
+        second = embedded.start("ingest-stream", *options, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        _, complained = second.communicate(timeout=120)
+        assert second.returncode == code and sentence in complained.decode()
+    first.stdin.close()
+    assert first.wait(timeout=120) == 0

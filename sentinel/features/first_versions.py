@@ -11,8 +11,8 @@ from typing import Any
 
 import duckdb
 
+from sentinel.features.asof_sql import literal
 from sentinel.features.spec import FeatureSet, microseconds
-from sentinel.features.sql_text import literal
 
 ASKED_AT = "__asked_at"  # the moment as of which a transaction's features are asked
 
@@ -25,22 +25,31 @@ def write_first_versions(
     It is asked as of its event; but just before any version of it was known, should one have been known by then:
     a transaction never sees itself.
     """
+    source = f"read_parquet({literal(str(transactions))}, file_row_number = true)"
     label = ["is_fraud", *(["label_available_at"] if wanted.has_label_available_at else [])]
-    packed = ", ".join(f"{name} := {name}" for name in label)
-    replaced = ", ".join(f"coalesce(said.{name}, {name}) AS {name}" for name in label)
-    before_known = microseconds(wanted.ingestion_lag) - 1
-    versions = (
-        "SELECT *, row_number() OVER (PARTITION BY transaction_id ORDER BY recorded_at) AS version, "
-        f"arg_max(struct_pack({packed}), recorded_at) FILTER (is_fraud IS NOT NULL) OVER of_one AS said, "
-        f"min(greatest(recorded_at, event_timestamp)) OVER of_one + to_microseconds({before_known}) AS before_known "
-        f"FROM read_parquet({literal(str(transactions))}, file_row_number = true) "
-        "WINDOW of_one AS (PARTITION BY transaction_id)"
-    )
+    replaced = ", ".join(f"coalesce(corrected.said.{name}, {name}) AS {name}" for name in label)
+    first_known = "coalesce(corrected.first_known, greatest(recorded_at, event_timestamp))"
+    before_known = f"{first_known} + to_microseconds({microseconds(wanted.ingestion_lag) - 1})"
     options: dict[str, Any] = {"threads": threads, "memory_limit": memory_limit, "temp_directory": str(spill)}
     with duckdb.connect(config=options) as connection:
         connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(f"CREATE TEMP TABLE corrected AS {_corrected(source, label)}")
         connection.execute(
-            f"COPY (SELECT * EXCLUDE (version, said, before_known, file_row_number) REPLACE ({replaced}), "
-            f"least(event_timestamp, before_known) AS {ASKED_AT} FROM ({versions}) WHERE version = 1 "
-            f"ORDER BY file_row_number) TO {literal(str(file))} (FORMAT parquet)"
+            f"COPY (SELECT source.* EXCLUDE (file_row_number) REPLACE ({replaced}), "
+            f"least(event_timestamp, {before_known}) AS {ASKED_AT} "
+            f"FROM {source} AS source LEFT JOIN corrected USING (file_row_number) "
+            f"WHERE coalesce(corrected.version, 1) = 1 ORDER BY file_row_number) "
+            f"TO {literal(str(file))} (FORMAT parquet)"
         )
+
+
+def _corrected(source: str, label: list[str]) -> str:
+    """SQL of the rows whose transaction has several versions, which are few: what the others say of each."""
+    packed = ", ".join(f"{name} := {name}" for name in label)
+    several = f"SELECT transaction_id FROM {source} GROUP BY transaction_id HAVING count(*) > 1"
+    return (
+        "SELECT file_row_number, row_number() OVER (PARTITION BY transaction_id ORDER BY recorded_at) AS version, "
+        f"arg_max(struct_pack({packed}), recorded_at) FILTER (is_fraud IS NOT NULL) OVER of_one AS said, "
+        "min(greatest(recorded_at, event_timestamp)) OVER of_one AS first_known "
+        f"FROM {source} WHERE transaction_id IN ({several}) WINDOW of_one AS (PARTITION BY transaction_id)"
+    )

@@ -65,7 +65,8 @@ def _work(home: str, data: dict[str, Any]) -> dict[str, Any]:
         ValidatedData(**data), config.columns, config.features,
         name=NAME, paths=paths, out=paths.home / "table", progress=note,
     )  # fmt: skip
-    return {"seconds": time.perf_counter() - started, "started_at_s": steps, "rows": made.rows}
+    seconds = time.perf_counter() - started
+    return {"seconds": seconds, "cpu_s": time.process_time(), "started_at_s": steps, "rows": made.rows}
 
 
 if __name__ == "__main__":

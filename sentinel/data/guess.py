@@ -132,7 +132,7 @@ def _lies_behind(column: ColumnFacts, role: Role, event: ContractColumn, looked:
     values = looked.read([event, moment], source)
     later, earlier = np.ma.asarray(values[role]), np.ma.asarray(values["event_timestamp"])
     behind = np.ma.compressed(later >= earlier)
-    return len(behind) >= IN_ORDER * column.present > 0 and float(behind.mean()) >= IN_ORDER
+    return looked.every * len(behind) >= IN_ORDER * column.present > 0 and float(behind.mean()) >= IN_ORDER
 
 
 def _timeline(chosen: Chosen, looked: LookedAt, source: Source) -> Timeline | None:

@@ -15,7 +15,6 @@ from sentinel.data.guess_words import Role, label_meaning, name_fits, plain_name
 
 Certainty = Literal["sure", "guess", "open"]
 COMPLETE = 0.99  # of the rows of a column that may hold no null
-ALMOST_UNIQUE = 0.97  # of the rows, where different values are estimated
 SELDOM_AGAIN = 0.5  # different values a row; above it a key hardly repeats
 MOST_LABEL_WORDS = 12
 CANDIDATES = 4
@@ -210,7 +209,7 @@ def _comes_again(column: ColumnFacts) -> bool:
 def _transaction(columns: Sequence[ColumnFacts]) -> Choice:
     role: Role = "transaction_id"
     able = [column for column in columns if column.is_complete and not is_time(column)]
-    unique = [column for column in able if column.distinct >= column.rows]
+    unique = [column for column in able if column.is_unique]
     named = _ranked(unique, role)
     if named:
         return Choice(role, named[0], "sure", "")

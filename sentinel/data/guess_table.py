@@ -32,6 +32,8 @@ KEPT_CELLS = 20_000_000  # of the file, at most
 SHOWN_ROWS = 3000  # whose texts are looked at one by one
 LISTED_VALUES = 500  # up to which the values of a column are counted each
 COLUMNS_AT_ONCE = 24
+FEW = 0.1  # different values a kept row
+FOLLOWED = 16  # of a large file one value in so many times `every` is followed over all rows
 LARGEST = 1e100  # number that a correlation is counted of
 FOLLOWS = 0.999  # correlation with the time of the event
 MEMORY_LIMIT = "1500MB"
@@ -41,7 +43,7 @@ Written = Literal["text", "number", "time", "bool"]
 
 @dataclass(frozen=True)
 class ColumnFacts:
-    """What a column holds. Counts are of the kept rows, but for `distinct`, which is of all (then an estimate)."""
+    """What a column holds. Counts are of all rows; where not all were kept, estimates."""
 
     name: str
     position: int
@@ -49,6 +51,7 @@ class ColumnFacts:
     rows: int
     present: int
     distinct: int
+    is_unique: bool  # another value in every row
     shown: tuple[str, ...]  # texts of evenly spaced rows, without the missing ones
     values: Mapping[str, int] | None  # rows of each, the most frequent first; None when there are too many
 
@@ -80,7 +83,7 @@ class LookedAt:
         self.rows: int = 0
         self.broken: int = 0  # lines that are no rows
         self._kept: list[pa.Table] = []
-        self._distinct = self._read(progress)
+        self._chosen = self._read(progress)
         self.kept = self._count("SELECT count(*) FROM looked")
         if not self.kept:
             raise DataContractError(f"{file.path} has columns, but no rows that can be read. Name another file.")
@@ -91,25 +94,32 @@ class LookedAt:
     def __exit__(self, *_: object) -> None:
         self.connection.close()
 
-    def _read(self, progress: Progress) -> list[int]:
-        """Keep the rows; different values of each column over the whole file, an estimate."""
+    def _read(self, progress: Progress) -> list[tuple[int, int]]:
+        """Keep the rows. Of each column of a large file: rows and different values among a share of its values.
+
+        Values are chosen by their hash over the whole file, so that a repetition is seen however far apart it is.
+        """
         width = len(self.file.columns)
         self.connection.execute(f"CREATE TABLE looked ({', '.join(self._column(place) for place in range(width))})")
         tables = self._tables(progress)
         first = next(tables, None)
         if first is None:
-            return [0] * width
+            return []
         if self.every == 1:
             for _ in tables:
                 pass
             return []
         reader = pa.RecordBatchReader.from_batches(first.schema, _batches(first, tables))
         self.connection.register("streamed", reader)
-        counted = ", ".join(f"approx_count_distinct({self._text(place)})" for place in range(width))
-        found = self.connection.execute(f"SELECT {counted} FROM streamed").fetchone()
+        share = FOLLOWED * self.every
+        counted = ", ".join(
+            f"count({text}) FILTER (hash({text}) % {share} = 0), count(DISTINCT {text}) FILTER (hash({text}) % {share} = 0)"
+            for text in map(self._text, range(width))
+        )
+        found = self.connection.execute(f"SELECT {counted} FROM streamed").fetchone() or ()
         self.connection.unregister("streamed")
         self._keep(last=True)
-        return [int(count) for count in found or ()]
+        return list(zip(found[::2], found[1::2], strict=True))
 
     def _column(self, place: int) -> str:
         return f"c{place} {_sql_type(self.file.types[place])}"
@@ -162,13 +172,18 @@ class LookedAt:
         ]
 
     def _fact(self, place: int, present: int, distinct: int, shown: Sequence[str | None]) -> ColumnFacts:
+        chosen, different = self._chosen[place] if self._chosen else (0, 0)
+        everywhere = distinct
+        if distinct >= FEW * self.kept and chosen:  # else the kept values come again, and are as good as all
+            everywhere = max(distinct, round(self.rows * different / chosen))
         return ColumnFacts(
             name=self.file.columns[place],
             position=place,
             written=_written(self.file.types[place]),
-            rows=self.kept,
-            present=present,
-            distinct=max(distinct, self._distinct[place]) if self._distinct else distinct,
+            rows=self.rows,
+            present=round(present * self.rows / self.kept),
+            distinct=everywhere,
+            is_unique=distinct == self.kept and different == chosen,
             shown=tuple(text for text in shown if text is not None),
             values=self._values(place) if distinct <= LISTED_VALUES else None,
         )
@@ -179,7 +194,7 @@ class LookedAt:
             f"SELECT {text} AS value, count(*) AS rows FROM looked WHERE {text} IS NOT NULL "
             "GROUP BY 1 ORDER BY rows DESC, value"
         ).fetchall()
-        return {str(value): int(count) for value, count in rows}
+        return {str(value): int(count) * self.every for value, count in rows}
 
     def read(self, columns: Sequence[ContractColumn], source: Source) -> Mapping[str, NDArray[Any]]:
         """The kept rows as ingestion would read them, and `fault`: the first one of a row, or None."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -183,7 +184,20 @@ def test_large_file_is_looked_at_in_part(tmp_path: Path, monkeypatch: pytest.Mon
     assert (guessed.rows, guessed.every) == (20_000, 4)
     in_part = by_key(guessed)
     assert marked(in_part, "sure") == marked(whole, "sure")
-    assert in_part["columns", "customer_id"].reason.startswith("90 different")
+    assert in_part["columns", "customer_id"].reason.startswith("90 different values, each 222.2 times")
+    told = [one["source.labels", "fraud"].reason for one in (whole, in_part)]
+    frauds = [int(re.search(r"'fraud' ([\d,]+)", text)[1].replace(",", "")) for text in told]  # type: ignore[index]
+    assert abs(frauds[1] / frauds[0] - 1) < 0.2
+
+
+def test_id_that_repeats_every_other_row_is_not_taken_for_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every k-th row may look unique where the whole file is not."""
+    table = layouts.bank(20_000)
+    table["transaction_id"] = np.arange(20_000) // 2
+    monkeypatch.setattr(guess_table, "KEPT_CELLS", 60_000)
+    found = looked(layouts.as_parquet(table, tmp_path / "bank.parquet"))
+    assert found["columns", "transaction_id"].certainty == "guess"
+    assert "Some rows share a value" in found["columns", "transaction_id"].reason
 
 
 # What is shown

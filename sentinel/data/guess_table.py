@@ -113,7 +113,8 @@ class LookedAt:
         self.connection.register("streamed", reader)
         share = FOLLOWED * self.every
         counted = ", ".join(
-            f"count({text}) FILTER (hash({text}) % {share} = 0), count(DISTINCT {text}) FILTER (hash({text}) % {share} = 0)"
+            f"count({text}) FILTER (hash({text}) % {share} = 0), "
+            f"count(DISTINCT {text}) FILTER (hash({text}) % {share} = 0)"
             for text in map(self._text, range(width))
         )
         found = self.connection.execute(f"SELECT {counted} FROM streamed").fetchone() or ()

@@ -34,7 +34,7 @@ from sentinel.training.later_rows import sample_around, with_another_future
 from sentinel.training.rows import logits
 from sentinel.training.source import Source, open_source
 
-ROWS, FRAUDS = 1_500, 20  # of the sampled train and calibration rows each, at least
+ROWS, FRAUDS = 1_000, 10  # of the sampled train and calibration rows each, at least
 THE_END = "9000-01-01T00:00:00+00:00"
 
 Values = Mapping[str, NDArray[Any]]  # what was fitted, by what a person calls it

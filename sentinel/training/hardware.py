@@ -55,15 +55,15 @@ def choose_hardware(settings: Training) -> Hardware:
 @contextmanager
 def deterministic(seed: int) -> Generator[None]:
     """The same numbers in every run on the same machine; the caller's random state is left as it was."""
-    before = torch.are_deterministic_algorithms_enabled()
+    before = torch.get_deterministic_debug_mode()
     os.environ.setdefault(_CUBLAS, ":4096:8")
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        torch.use_deterministic_algorithms(True)
+        torch.set_deterministic_debug_mode("error")  # its other name imports torch's compiler, for seconds
         try:
             yield
         finally:
-            torch.use_deterministic_algorithms(before)
+            torch.set_deterministic_debug_mode(before)
 
 
 def _cpu_has_bf16() -> bool:

@@ -10,6 +10,8 @@ Spark talks much. What its processes say goes to a log file; errors come as one 
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import signal
 import subprocess
@@ -41,6 +43,9 @@ _FIXED = {
 _DEFAULTS = {"spark.driver.memory": "2g", "spark.sql.parquet.compression.codec": "zstd"}
 _ON_THIS_MACHINE = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
 _END_S = 30
+_REASON = re.compile(
+    r"(?:Exception in thread .*Exception|Reason|^org\.apache\.spark\.SparkException): (.+)$", re.MULTILINE
+)
 _GLOB = re.compile(r"([\\\[\]{}*?])")
 
 
@@ -58,12 +63,13 @@ def spark_session(settings: Spark, *, scratch: Path, log: Path) -> Generator[Any
     configuration = _configuration(settings, scratch)
     log.parent.mkdir(parents=True, exist_ok=True)
     gateway = session = None
-    with log.open("ab") as said, _in_a_sentence(settings, log):
+    with log.open("ab") as said:
         try:
             with _own_interrupt(), _started(settings, log):
                 gateway = launch_gateway(configuration, {"stdout": said, "stderr": said})
                 session = SparkSession(SparkContext(conf=configuration, gateway=gateway))
-            yield session
+            with _in_a_sentence(settings, log):
+                yield session
         finally:
             _end(session, gateway)
 
@@ -111,13 +117,14 @@ def _started(settings: Spark, log: Path) -> Generator[None]:
     from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
 
+    begun = log.stat().st_size
     try:
         yield
-    except (Py4JError, PySparkException) as error:
+    except (Py4JError, PySparkException, ConnectionError) as error:
         raise ServiceUnavailable(
-            f"Spark did not start with master {settings.master}: {_cause(error)}. "
+            f"Spark did not start with master {settings.master}: {_said(log, begun) or _cause(error)}. "
             f"Look at [features.spark] in the configuration and at {log}."
-        ) from error
+        ) from None  # Spark's own errors cannot be shown any more once it has ended
 
 
 @contextmanager
@@ -128,19 +135,27 @@ def _in_a_sentence(settings: Spark, log: Path) -> Generator[None]:
     try:
         yield
     except (Py4JError, PySparkException, ConnectionError) as error:
-        if "No space left on device" in str(error):
-            raise
+        full = os.strerror(errno.ENOSPC)
+        if full in str(error):
+            raise OSError(errno.ENOSPC, full) from None
         raise SentinelError(
             f"Spark ({settings.master}) ended with an error: {_cause(error)}. {log} says more. When memory was short, "
             'give it more: "spark.driver.memory" (on a cluster "spark.executor.memory") in [features.spark.settings].'
-        ) from error
+        ) from None
+
+
+def _said(log: Path, begun: int) -> str | None:
+    """The last reason in the log: at the start Spark tells it there alone."""
+    found = _REASON.findall(log.read_bytes()[begun:].decode(errors="replace"))
+    return found[-1].strip().rstrip(".") if found else None
 
 
 def _cause(error: Exception) -> str:
-    """The innermost reason in one line: Java's stack traces name it last."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    """The innermost reason in one line: Java's stack traces name it last, after where each began."""
+    lines = [line.strip().removeprefix(": ") for line in str(error).splitlines() if line.strip()]
     reasons = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
-    return (reasons or lines)[-1 if reasons else 0][:300].rstrip(".:")
+    spoken = [line for line in lines if not line.startswith("An error occurred while calling")]
+    return [type(error).__name__, *reversed(spoken[:1]), *reasons][-1][:300].rstrip(".:")
 
 
 def _end(session: Any, gateway: Any) -> None:

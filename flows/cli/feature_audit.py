@@ -18,7 +18,7 @@ from rich.table import Table
 from flows.cli.console import ConfigOption, JsonOption, Session, answers, open_session, remarks
 from flows.cli.live import one_bar
 from sentinel.artifacts import FeatureTable
-from sentinel.errors import DataDamaged, LeakageFound
+from sentinel.errors import DataContractError, DataDamaged, LeakageFound
 from sentinel.feature_spec import load_spec
 from sentinel.storage import sha256_file
 
@@ -98,7 +98,7 @@ def _was_built_from(table: Path, transactions: Path) -> bool:
 
 def _audit_fits(session: Session, subject: _Subject, seed: int) -> FitsReport | None:
     """What training would fit on the built table; None where there is no table, or it cannot be split."""
-    if subject.table is None or not subject.boundaries:
+    if subject.table is None:
         return None
     from sentinel.training.fits_audit import audit_fits
     from sentinel.training.splits import split
@@ -108,7 +108,10 @@ def _audit_fits(session: Session, subject: _Subject, seed: int) -> FitsReport | 
         path=session.paths.relative(subject.table), sha256="", rows=0, feature_set_hash=subject.wanted.hash
     )
     with TemporaryDirectory(dir=home, prefix="audit-") as scratch:
-        splits = split(table, config.splits, home=home, out=Path(scratch) / "splits")
+        try:
+            splits = split(table, config.splits, home=home, out=Path(scratch) / "splits")
+        except DataContractError:
+            return None
         return audit_fits(table, splits, config.training, home=home, seed=seed)
 
 
@@ -135,7 +138,11 @@ def _show(report: LeakReport, fits: FitsReport | None, subject: _Subject) -> Non
     found = f"{len(oracle.mismatches)} of {oracle.values_checked:,} values in {oracle.rows_checked:,} rows differ"
     answers.print(f"[bold]oracle[/]    {found}")
     if fits is None:
-        why = "no table of these features was built from these data yet" if subject.table is None else "too few days"
+        why = (
+            "no table of these features was built from these data yet"
+            if subject.table is None
+            else "it cannot be split"
+        )
         answers.print(f"[bold]fits[/]      not audited: {why}")
     else:
         answers.print(f"[bold]fits[/]      {len(fits.moved)} of {len(fits.checked)} fitted things moved")

@@ -31,6 +31,7 @@ LEAST_ROWS, MOST_ROWS = 6_000, 24_000  # of all sub-sources together
 SHARE = 0.025  # of the table, between the two
 ASKED = 24  # transactions a cut
 CANDIDATES = 1_000  # transactions before a cut, of which those with short histories are taken
+MOST_BUDGETS = 3  # of a cut's share, that it may take where rows are crowded
 KEYS_IN_BUDGET = 8  # a key whose history would take more than this part of a cut's rows is taken near the cut only
 
 CutKind = Literal["split boundary", "transaction", "row becomes knowable", "label becomes knowable"]
@@ -257,7 +258,7 @@ def _sub_sources(
     found = _with_all_versions(source, " UNION ".join(parts), columns) if source.has_versions else " UNION ".join(parts)
     rows = source.table(f"SELECT * FROM ({found}) ORDER BY cut, place")
     return [
-        _cut(rows.filter(pc.field("cut") == number), cuts[number], choice, limited[number], source.columns)
+        _cut(rows.filter(pc.field("cut") == number), cuts[number], choice, limited[number], budget, source.columns)
         for number, choice in chosen.items()
     ]
 
@@ -268,9 +269,16 @@ def _with_all_versions(source: Transactions, found: str, columns: str) -> str:
     return f"SELECT k.cut, {columns} FROM versions v JOIN found k ON v.transaction_id = k.transaction_id"
 
 
-def _cut(rows: pa.Table, cut: tuple[CutKind, int], choice: _Choice, limited: int, columns: Sequence[str]) -> Cut:
-    asked = np.flatnonzero(np.isin(rows["place"].to_numpy(), choice.places))
-    return Cut(cut[1], cut[0], rows.select(list(columns)), tuple(asked.tolist()), limited)
+def _cut(
+    rows: pa.Table, cut: tuple[CutKind, int], choice: _Choice, limited: int, budget: int, columns: Sequence[str]
+) -> Cut:
+    is_asked = np.isin(rows["place"].to_numpy(), choice.places)
+    if rows.num_rows > MOST_BUDGETS * budget:  # a key of many rows at once; any part of the data is data
+        apart = np.abs(rows["event_timestamp"].cast(pa.int64()).to_numpy() - cut[1])
+        is_kept = is_asked.copy()
+        is_kept[np.argsort(apart, kind="stable")[: MOST_BUDGETS * budget]] = True
+        rows, is_asked = rows.filter(pa.array(is_kept)), is_asked[is_kept]
+    return Cut(cut[1], cut[0], rows.select(list(columns)), tuple(np.flatnonzero(is_asked).tolist()), limited)
 
 
 def _microseconds(moment: datetime) -> int:

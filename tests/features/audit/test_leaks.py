@@ -259,3 +259,16 @@ def test_sub_sources_are_a_small_part_of_many_rows(tmp_path: Path) -> None:
     source.close()
     assert sum(cut.rows.num_rows for cut in cuts) <= 0.075 * table.num_rows
     assert all(len(cut.asked) >= 5 for cut in cuts)
+
+
+def test_rows_that_crowd_at_one_time_are_cut_off(tmp_path: Path) -> None:
+    table = plain(20_000, customers=1, merchants=1)
+    moments = table["event_timestamp"].to_pylist()
+    middle = moments[10_000]
+    crowded = [moment if number % 40 == 0 else middle for number, moment in enumerate(moments)]
+    place = table.column_names.index("event_timestamp")
+    table = table.set_column(place, "event_timestamp", pa.array(crowded, table.schema.types[place]))
+    report = audited(tmp_path, table, boundaries=[middle + timedelta(microseconds=1)])
+    report.require_no_leak()
+    assert middle.isoformat() in {cut.moment for cut in report.cuts}
+    assert max(cut.source_rows for cut in report.cuts) < 0.25 * table.num_rows

@@ -26,6 +26,7 @@ from sentinel.data.source_files import is_text
 
 EARLIEST_US = 631_152_000_000_000  # 1990-01-01
 LATEST_US = 4_102_444_800_000_000  # 2100-01-01, no longer valid
+LARGEST_NUMBER: Final = 1e30  # a declared number; the model computes in single precision, and with squares in double
 BLANKS: Final = "chr(32) || chr(9) || chr(10) || chr(13) || chr(160) || chr(65279)"
 PLAIN_TIME: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?$"
 TIME: Final = (
@@ -249,9 +250,12 @@ def _number(name: str, kind: pa.DataType, source: Source) -> Reading:
     given = f"{text} IS NOT NULL AND lower(ltrim({text}, '{NO_NUMBER}')) <> 'nan'"
     return Reading(
         shown,
-        f"CASE WHEN isfinite({draft}) THEN {draft} END",
+        f"CASE WHEN abs({draft}) < {LARGEST_NUMBER} THEN {draft} END",
         draft=number,
-        faults=((f"{given} AND {value} IS NULL", "number_not_a_number"),),
+        faults=(
+            (f"{value} IS NULL AND isfinite({draft})", "number_out_of_range"),
+            (f"{given} AND {value} IS NULL", "number_not_a_number"),
+        ),
     )
 
 

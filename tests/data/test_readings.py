@@ -364,6 +364,7 @@ def test_declared_numbers(connection: duckdb.DuckDBPyConnection) -> None:
     assert found[:5] == [(1.5, None), (-2000.0, None), (None, None), (None, None), (None, None)]
     assert found[5:] == [(None, bad)] * 4
     assert read(connection, "number", pa.array([1.5, math.nan, math.inf])) == [(1.5, None), (None, None), (None, bad)]
+    assert read(connection, "number", pa.array([1e300, -1e29])) == [(None, "number_out_of_range"), (-1e29, None)]
     assert read(connection, "number", pa.array([True, False])) == [(1.0, None), (0.0, None)]
 
 

@@ -37,6 +37,7 @@ from sentinel.features.spec import FeatureSet
 from sentinel.paths import Paths
 from sentinel.progress import Progress, silent
 
+OWN = 200  # questions about the original worlds that the oracle answers too
 _STEPS = 4
 
 
@@ -111,13 +112,12 @@ def _ask_oracle(
     seed: int,
 ) -> OracleReport:
     """The sampled transactions and the probes of the audit's own build, and where there is one the built table."""
-    own = experiment.asked.slice(0, experiment.pairs).rename_columns({ASKED_AT: AS_OF})
-    mismatches = _own_mismatches(found, expected_features(experiment.source, wanted, own), experiment, wanted)
+    mismatches, own = _own_mismatches(found, experiment, wanted)
     of_probes = check_probes(experiment.probes, wanted, found.slice(2 * experiment.pairs))
     mismatches += [_mismatch("probe", each) for each in of_probes]
-    rows = experiment.pairs + len(experiment.probes.cases)
-    strata = {"sub-source": experiment.pairs, "probe": len(experiment.probes.cases)}
-    values, fault = rows * len(wanted.columns), None
+    strata = {"sub-source": own, "probe": len(experiment.probes.cases)}
+    rows, fault = sum(strata.values()), None
+    values = rows * len(wanted.columns)
     if table is not None:
         verdict = check_against_oracle(transactions, table, wanted, seed=seed)
         mismatches = [*(_mismatch("production", each) for each in verdict.mismatches), *mismatches]
@@ -126,17 +126,19 @@ def _ask_oracle(
     return OracleReport(rows, values, strata, fault, tuple(mismatches))
 
 
-def _own_mismatches(
-    found: pa.Table, expected: list[tuple[int | None, ...]], experiment: Experiment, wanted: FeatureSet
-) -> list[OracleMismatch]:
+def _own_mismatches(found: pa.Table, experiment: Experiment, wanted: FeatureSet) -> tuple[list[OracleMismatch], int]:
+    """Of some questions about the original worlds; and how many."""
+    places = np.unique(np.linspace(0, experiment.pairs - 1, OWN).astype(np.int64))
+    asked = experiment.asked.take(pa.array(places)).rename_columns({ASKED_AT: AS_OF})
+    expected = expected_features(experiment.source, wanted, asked)
     mismatches: list[OracleMismatch] = []
-    for place, (feature, window) in enumerate(columns_and_windows(wanted)):
-        values = found[feature].slice(0, experiment.pairs).to_pylist()
-        for row, value in enumerate(values):
-            if value != expected[row][place]:
-                id = experiment.transaction_ids[row]
-                mismatches.append(OracleMismatch("sub-source", feature, window, id, value, expected[row][place]))
-    return mismatches
+    for column, (feature, window) in enumerate(columns_and_windows(wanted)):
+        values = found[feature].take(pa.array(places)).to_pylist()
+        for row, (value, counted) in enumerate(zip(values, expected, strict=True)):
+            if value != counted[column]:
+                id = experiment.transaction_ids[int(places[row])]
+                mismatches.append(OracleMismatch("sub-source", feature, window, id, value, counted[column]))
+    return mismatches, len(places)
 
 
 def _mismatch(place: str, each: Mismatch) -> OracleMismatch:

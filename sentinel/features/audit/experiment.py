@@ -1,8 +1,8 @@
 """All worlds of all cuts, and the probes, as one source with one list of questions: one build answers everything.
 
 A key, and a transaction's id, is tagged with its world, so that no world knows another. The questions are those of
-the original worlds, also about transactions that another world lacks: each sampled transaction as of its own moment,
-and its keys as of the cut itself.
+the original worlds, also about transactions that another world lacks: each sampled transaction, and the last ones of
+the same keys before the cut, as of their own moments, and the sampled keys as of the cut itself.
 """
 
 # pyarrow carries few types:
@@ -27,6 +27,7 @@ from sentinel.features.audit.worlds import MOMENT, another_future, with_companio
 from sentinel.features.first_versions import ASKED_AT, write_first_versions
 from sentinel.features.spec import FeatureSet
 
+LATEST = 80  # transactions of a cut that are asked about besides the sampled ones
 _ID = "transaction_id"
 
 
@@ -77,27 +78,29 @@ def make_experiment(
 
 
 def _questions(cut: Cut, number: int, wanted: FeatureSet, scratch: Path) -> pa.Table:
-    """The sampled transactions as production asks about them, and once more as of the cut; none after it."""
-    sampled = cut.rows.take(pa.array(cut.asked))
-    own = sampled.append_column(ASKED_AT, sampled["event_timestamp"])
+    """Transactions as production asks about them, and the sampled ones once more as of the cut; none after it."""
+    happened = microseconds_of(cut.rows, "event_timestamp")
+    latest = np.argsort(-np.where(happened <= cut.moment, happened, -1), kind="stable")[:LATEST]
+    chosen = cut.rows.take(pa.array(np.unique([*cut.asked, *latest.tolist()])))
+    own = chosen.append_column(ASKED_AT, chosen["event_timestamp"])
     if wanted.has_recorded_at:
-        own = _first_versions(cut, sampled, wanted, scratch)
+        own = _first_versions(cut, chosen, wanted, scratch)
     own = own.filter(pa.array(microseconds_of(own, "event_timestamp") <= cut.moment))
-    at_cut = pa.array(np.full(sampled.num_rows, cut.moment), MOMENT)
-    columns = [_ID, "event_timestamp", *wanted.keys, ASKED_AT]
+    sampled = cut.rows.take(pa.array(cut.asked))
     place = sampled.schema.get_field_index("event_timestamp")
-    moved = sampled.set_column(place, sampled.schema.field(place), at_cut.cast(sampled.schema.field(place).type))
-    both = [own.select(columns), moved.append_column(ASKED_AT, moved["event_timestamp"]).select(columns)]
-    table = pa.concat_tables(both, promote_options="permissive")
+    at_cut = pa.array(np.full(sampled.num_rows, cut.moment), MOMENT).cast(sampled.schema.types[place])
+    moved = sampled.set_column(place, "event_timestamp", at_cut).append_column(ASKED_AT, at_cut)
+    columns = [_ID, "event_timestamp", *wanted.keys, ASKED_AT]
+    table = pa.concat_tables([own.select(columns), moved.select(columns)], promote_options="permissive")
     return table.append_column("cut", pa.array(np.full(table.num_rows, number)))
 
 
-def _first_versions(cut: Cut, sampled: pa.Table, wanted: FeatureSet, scratch: Path) -> pa.Table:
-    """By production's own function, from every version of the sampled transactions."""
+def _first_versions(cut: Cut, chosen: pa.Table, wanted: FeatureSet, scratch: Path) -> pa.Table:
+    """By production's own function, from every version of these transactions."""
     scratch.mkdir(parents=True, exist_ok=True)
     given, found = scratch / "versions.parquet", scratch / "first_versions.parquet"
-    is_sampled = positions(cut.rows[_ID], pa.chunked_array([sampled[_ID].unique()])) >= 0
-    parquet.write_table(cut.rows.filter(pa.array(is_sampled)), given)
+    is_chosen = positions(cut.rows[_ID], pa.chunked_array([chosen[_ID].unique()])) >= 0
+    parquet.write_table(cut.rows.filter(pa.array(is_chosen)), given)
     write_first_versions(given, wanted, found, spill=scratch / "spill")
     return parquet.read_table(found)
 

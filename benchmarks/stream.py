@@ -48,8 +48,12 @@ def main() -> None:
     publish(make_document("stream", PACKAGES, measurements, lambda each: f"{each.case}/{OURS[0]}"), options.json)
     for each in measurements:
         if each.median:
-            events = each.runs[-1].facts["events"]
-            print(f"{each.case:<20}{each.contender:<18}{events / each.median:>12,.0f} events/s")
+            facts = each.runs[-1].facts
+            speed = f"{facts['events'] / each.median:>12,.0f} events/s"
+            busy = (
+                f", {facts['events'] / facts['cpu_s']:,.0f} a second of its processor time" if "cpu_s" in facts else ""
+            )
+            print(f"{each.case:<20}{each.contender:<18}{speed}{busy}")
 
 
 def _compare(home: str, transactions: int, events: int) -> list[Measurement]:
@@ -136,14 +140,16 @@ def _with_sentinel(folder: Path, wanted: FeatureSet, state: Path, events: int, u
             longest = max(microseconds(view.ttl) for view in wanted.views)
             stream = Stream(journal, rows, [wanted], Clock(end_us, longest))
             stream.catch_up({wanted.hash: start_us})
-            started = time.perf_counter()
+            started, used = time.perf_counter(), time.process_time()
             with lines.open("rb") as source:
                 follow(
                     lambda: stream, StandardInput(source.fileno()), EventSchema(fields), journal, state / "dead.jsonl",
                     lambda: False,
                 )  # fmt: skip
             seconds, counts = time.perf_counter() - started, stream.counts
-    return {"seconds": seconds, "events": counts.read, "start_s": started - loading, **counts.to_dict()}
+            cpu_s = time.process_time() - used
+    start_s = started - loading
+    return {"seconds": seconds, "events": counts.read, "start_s": start_s, "cpu_s": cpu_s, **counts.to_dict()}
 
 
 def _rows_of_events(folder: Path, wanted: FeatureSet, events: int) -> list[tuple[Any, Any]]:

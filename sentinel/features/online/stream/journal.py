@@ -14,7 +14,7 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from sentinel.errors import RecordInvalid
 from sentinel.features.online.rows import Key
@@ -47,16 +47,9 @@ class Version:
     keys: tuple[Id | None, ...]
 
 
-class Spoken(NamedTuple):
-    """A version as the windows of one of its keys need it. `replaced_us`: known_us of the first later version."""
-
-    known_us: int
-    happened_us: int
-    amount: int
-    is_fraud: int | None
-    available_us: int | None
-    merchant: Id | None
-    replaced_us: int | None
+# A version as the windows of one of its keys need it: known_us, happened_us, amount, is_fraud, available_us, the
+# merchant, and known_us of the first later version. A plain tuple: a cold start makes a million of them.
+Spoken = tuple[int, int, int, int | None, int | None, Id | None, int | None]
 
 
 class Journal:
@@ -176,10 +169,11 @@ class Journal:
             f"SELECT asked.n, known_us, happened_us, amount, is_fraud, available_us, {merchant}, {replaced} "
             f"FROM asked CROSS JOIN versions ON {on} ORDER BY asked.n"
         )
-        found: dict[int, list[Spoken]] = {}
+        found: list[list[Spoken]] = [[] for _ in keys]
         for row in rows:
-            found.setdefault(row[0], []).append(Spoken(*row[1:]))
-        return [found.get(number, []) for number in range(len(keys))]
+            number: int = row[0]
+            found[number].append(row[1:])
+        return found
 
     def changed_since(self, batch: int, moment_us: int, lag_us: int, label_delay_us: int | None) -> list[Version]:
         """Versions of later batches, and those that themselves or whose label became knowable after `moment_us`.

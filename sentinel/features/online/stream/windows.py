@@ -6,12 +6,25 @@ Everything is an integer, so that adding one event at a time gives the very valu
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
+from sentinel.feature_spec import Statistic
 from sentinel.features.spec import FeatureView, microseconds
 
 INT64_MAX = 2**63 - 1
+
+_COUNT, _SUM, _SQUARES, _MAX, _MERCHANTS = range(5)
+_CODES: dict[Statistic, int] = {
+    "count": _COUNT,
+    "amount_sum": _SUM,
+    "amount_sum_of_squares": _SQUARES,
+    "amount_max": _MAX,
+    "distinct_merchants": _MERCHANTS,
+    "label_count": _COUNT,
+    "fraud_count": _SUM,
+}
 _DEAD_BEFORE_TRIM = 64
 
 
@@ -27,10 +40,12 @@ class WindowPlan:
     """What a view asks of its windows: for each aggregate its statistic and length, in the view's order."""
 
     def __init__(self, view: FeatureView) -> None:
-        asked = [(aggregate.statistic, microseconds(aggregate.window)) for aggregate in view.aggregates]
+        asked: list[tuple[Statistic, int]] = [
+            (aggregate.statistic, microseconds(aggregate.window)) for aggregate in view.aggregates
+        ]
         self.longest = microseconds(view.ttl)
         self.lengths = sorted({length for _, length in asked})
-        self.readings = [(what, self.lengths.index(length), length) for what, length in asked]
+        self.readings = [(_CODES[what], self.lengths.index(length), length) for what, length in asked]
         statistics = {what for what, _ in asked}
         self.squares = "amount_sum_of_squares" in statistics
         self.largest = "amount_max" in statistics
@@ -42,18 +57,19 @@ class KeyWindows:
 
     __slots__ = ("_moments", "_peak_moments", "_peaks", "_plan", "_seen", "_squares", "_sums", "last_us")
 
-    def __init__(self, plan: WindowPlan, last_us: int, events: Iterable[Moved] = ()) -> None:
+    def __init__(self, plan: WindowPlan, last_us: int, events: Sequence[Moved] = ()) -> None:
         """`events`: those in the longest window as of `last_us`, by moment."""
         self._plan = plan
         self.last_us = last_us
-        self._moments: list[int] = []
-        self._sums = [0]  # running: of the first n values
-        self._squares = [0]
+        self._moments = [at for at, _, _ in events]
+        values = [value for _, value, _ in events]
+        self._sums = list(accumulate(values, initial=0))  # running: of the first n values
+        self._squares = list(accumulate((v * v for v in values), initial=0)) if plan.squares else []
         self._peak_moments: list[int] = []  # of the values that no later one reaches; the values fall
         self._peaks: list[int] = []
-        self._seen: dict[int | str, int] = {}  # merchant: last moment
-        for event in events:
-            self._append(event)
+        if plan.largest:
+            self._find_peaks(events)
+        self._seen = {merchant: at for at, _, merchant in events if merchant is not None} if plan.merchants else {}
 
     def add(self, event: Moved) -> None:
         """Take in one more event. One that came late enters the windows of the row that stands."""
@@ -74,24 +90,32 @@ class KeyWindows:
 
     def _read(self, starts: list[int]) -> list[int | None]:
         """One pass, for this is what a stream does most. `starts`: the first event in the window of each length."""
-        sums, end = self._sums, len(self._moments)
+        sums, last, end = self._sums, self.last_us, len(self._moments)
+        total = sums[-1]
         last_seen = sorted(self._seen.values())
         found: list[int | None] = []
         for what, which, length in self._plan.readings:
-            start = starts[which]
-            if what in ("count", "label_count"):
-                found.append(end - start)
-            elif what in ("amount_sum", "fraud_count"):
-                total = sums[-1] - sums[start]
-                found.append(total if -INT64_MAX <= total <= INT64_MAX else INT64_MAX if total > 0 else -INT64_MAX)
-            elif what == "amount_max":
-                first = bisect_right(self._peak_moments, self.last_us - length)
+            if what == _COUNT:
+                found.append(end - starts[which])
+            elif what == _SUM:
+                value = total - sums[starts[which]]
+                found.append(value if -INT64_MAX <= value <= INT64_MAX else INT64_MAX if value > 0 else -INT64_MAX)
+            elif what == _MAX:
+                first = bisect_right(self._peak_moments, last - length)
                 found.append(self._peaks[first] if first < len(self._peaks) else None)
-            elif what == "distinct_merchants":
-                found.append(len(last_seen) - bisect_right(last_seen, self.last_us - length))
+            elif what == _MERCHANTS:
+                found.append(len(last_seen) - bisect_right(last_seen, last - length))
             else:
-                found.append(min(INT64_MAX, self._squares[-1] - self._squares[start]))
+                found.append(min(INT64_MAX, self._squares[-1] - self._squares[starts[which]]))
         return found
+
+    def _find_peaks(self, events: Sequence[Moved]) -> None:
+        for at, value, _ in reversed(events):
+            if not self._peaks or value > self._peaks[-1]:
+                self._peaks.append(value)
+                self._peak_moments.append(at)
+        self._peaks.reverse()
+        self._peak_moments.reverse()
 
     def _append(self, event: Moved) -> None:
         at, value, merchant = event
@@ -109,18 +133,13 @@ class KeyWindows:
             self._seen[merchant] = at
 
     def _insert(self, late: Moved) -> None:
-        """Append again everything after the late event. Merchants keep their last moment, whatever the order."""
-        place = bisect_right(self._moments, late.at_us)
-        after = [
-            Moved(self._moments[n], self._sums[n + 1] - self._sums[n], None) for n in range(place, len(self._moments))
-        ]
-        values = [self._sums[n + 1] - self._sums[n] for n in range(place)]
-        moments = self._moments[:place]
+        """Begin again with the late event in its place. Merchants keep their last moment, whatever the order."""
+        events = [Moved(at, self._sums[n + 1] - self._sums[n], None) for n, at in enumerate(self._moments)]
+        events.insert(bisect_right(self._moments, late.at_us), late._replace(merchant=None))
         seen = self._seen
-        if late.merchant is not None:
+        if late.merchant is not None and self._plan.merchants:
             seen[late.merchant] = max(late.at_us, seen.get(late.merchant, late.at_us))
-        before = (Moved(at, value, None) for at, value in zip(moments, values, strict=True))
-        self.__init__(self._plan, self.last_us, (*before, late._replace(merchant=None), *after))
+        self.__init__(self._plan, self.last_us, events)
         self._seen = seen
 
     def _trim(self, dead: int) -> None:

@@ -32,6 +32,7 @@ class TransactionTable:
         config: dict[str, Any] = {
             "memory_limit": MEMORY_LIMIT,
             "temp_directory": str(scratch),
+            "enable_progress_bar": "false",  # DuckDB's own, on stdout, where it takes the process for a notebook
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
         }

@@ -32,12 +32,11 @@ class TransactionTable:
         config: dict[str, Any] = {
             "memory_limit": MEMORY_LIMIT,
             "temp_directory": str(scratch),
-            "enable_progress_bar": "false",  # DuckDB's own, on stdout, where it takes the process for a notebook
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
         }
         self._connection = duckdb.connect(config=config | ({"threads": threads} if threads else {}))
-        self._connection.execute("SET TimeZone = 'UTC'")
+        self._connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")  # its own, on stdout
         source = quoted(str(file))
         self._connection.execute(f"CREATE VIEW transactions AS FROM read_parquet({source})")
         self._connection.execute(f"CREATE VIEW placed AS FROM read_parquet({source}, file_row_number = true)")

@@ -106,6 +106,12 @@ def test_a_scoring_machine_gets_the_versions_that_were_trained_with(project: Pat
     assert code == 1 and "numpy==2.4.5, but cpu.lock has 2.4.6" in said
 
 
+def test_what_goes_on_top_holds_nothing_that_is_there_already(project: Path) -> None:
+    edit(project / "requirements" / "spark.lock", lambda text: f"{text}numpy==2.4.6 \\\n    --hash=sha256:{HASH}\n")
+    code, said = check(project)
+    assert code == 1 and "numpy stands in cpu.lock already" in said
+
+
 def test_a_missing_lock_is_found(project: Path) -> None:
     (project / "requirements" / "gpu.lock").unlink()
     code, said = check(project)

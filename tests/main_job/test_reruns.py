@@ -74,7 +74,7 @@ def test_data_with_a_fault_are_refused_where_a_champion_knows_better(
     project: Project, first: dict[str, object]
 ) -> None:
     source, pointer = project.root / "renamed.parquet", project.root / "datasets" / "small.dvc"
-    project.sentinel("data", "simulate", "--transactions", "3000", "--seed", "3", "--out", str(source))
+    project.sentinel("data", "simulate", "--transactions", "40000", "--seed", "3", "--out", str(source))
     table = pq.read_table(source)
     at = table.schema.get_field_index("country")
     renamed = pc.replace_substring(table["country"], "US", "United States")

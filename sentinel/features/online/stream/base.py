@@ -19,7 +19,6 @@ import duckdb
 from pyarrow import parquet
 
 from sentinel.errors import DataDamaged
-from sentinel.features.applied import VIEWS
 from sentinel.features.online.stream.journal import Journal, Version
 from sentinel.features.spec import FeatureSet, microseconds
 from sentinel.features.sql_text import literal, quoted
@@ -58,11 +57,6 @@ def base_of(paths: Paths, name: str, table: Path, wanted: FeatureSet) -> Base:
     )
 
 
-def table_of(views: Path) -> Path:
-    """The folder of the built table whose views lie in `views`."""
-    return views.parent if views.name == VIEWS else views
-
-
 def load_base(
     journal: Journal,
     base: Base,
@@ -98,6 +92,7 @@ def load_base(
                 journal.insert((Version(*row[:7], keys=row[7:]) for row in rows), batch=0)
                 done += len(rows)
                 progress(done, total, "windows are loaded")
+            journal.forget_until(reach, None if sets[0].has_label_available_at else delay)
             journal.index()
             journal.remember({_BASE: {"digest": base.digest, "end_us": end}})
     return end

@@ -191,10 +191,11 @@ class Journal:
     def latest_known_us(self) -> int | None:
         return self._database.execute("SELECT max(known_us) FROM versions").fetchone()[0]
 
-    def forget_before(self, moment_us: int) -> None:
-        """Drop labelled versions that nothing can reach any more."""
+    def forget_until(self, moment_us: int, label_delay_us: int | None) -> None:
+        """Drop what no window and no label can reach any more: versions that were knowable, and labelled, by then."""
+        arrived = "available_us" if label_delay_us is None else f"happened_us + {label_delay_us}"
         self._database.execute(
-            "DELETE FROM versions WHERE known_us <= ? AND is_fraud IS NOT NULL AND coalesce(available_us, 0) <= ?",
+            f"DELETE FROM versions WHERE known_us <= ? AND is_fraud IS NOT NULL AND {arrived} <= ?",
             (moment_us, moment_us),
         )
 

@@ -151,3 +151,16 @@ def test_the_clock_is_the_walls_for_data_of_today_and_the_datas_own_otherwise() 
     assert simulated.now_us() == wall[0] + 5
     wall[0] -= month  # a wall clock that is set back
     assert simulated.now_us() == 1000 * month + 5
+
+
+def test_newer_data_let_the_journal_forget_what_nothing_can_reach(tmp_path: Path, wall: Wall) -> None:
+    project = Project(tmp_path)
+    old = [known_row(0, 0 * DAY), known_row(1, 0 * DAY, is_fraud=None, label_available_at=None)]
+    online(project, old)
+    with opening.open_stream(project.paths, NAME, None, wall_us=wall) as stream:
+        take(stream, transaction_line(known_row(2, DAY - HOUR), with_label=True))
+        assert sorted(stream.journal.versions_of(range(9))) == [0, 1, 2]
+    wall.moment += 70 * DAY
+    online(project, [*old, known_row(3, 70 * DAY, is_fraud=None, label_available_at=None)], "later")
+    with opening.open_stream(project.paths, NAME, None, wall_us=wall) as stream:
+        assert sorted(stream.journal.versions_of(range(9))) == [1, 3]  # 1 still waits for its label

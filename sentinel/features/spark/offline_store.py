@@ -66,7 +66,7 @@ class SparkAsofOfflineStore(AsofOfflineStore):
         full_feature_names: bool = False,
         filter_by_created_timestamp: bool = False,
     ) -> RetrievalJob:
-        """`entity_df`: a pandas table, or a SELECT that Spark runs; its column ROW, if any, says the order of rows.
+        """`entity_df`: a SELECT that Spark runs; its column ROW, if any, says the order of rows.
 
         The session is the active one. Only parquet files without a created timestamp are read as sources.
         """
@@ -92,12 +92,11 @@ def _load_questions(session: Any, entity_df: Any) -> tuple[Any, list[str]]:
     """The entity rows, numbered in ROW, and their own columns."""
     from pyspark.sql import functions as f
 
-    if isinstance(entity_df, str):
-        rows = session.sql(entity_df)
-        if ROW not in rows.columns:
-            rows = rows.withColumn(ROW, f.monotonically_increasing_id())
-    else:
-        rows = session.createDataFrame(entity_df.assign(**{ROW: range(len(entity_df))}))
+    if not isinstance(entity_df, str):
+        raise ValueError(f"Entity rows come as a SELECT that Spark runs, not as {type(entity_df).__name__}.")
+    rows = session.sql(entity_df)
+    if ROW not in rows.columns:
+        rows = rows.withColumn(ROW, f.monotonically_increasing_id())
     columns = [name for name in rows.columns if name != ROW]
     if "event_timestamp" not in columns:
         raise ValueError(f"Entity rows need the column event_timestamp; they have {', '.join(columns)}.")

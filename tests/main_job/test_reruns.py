@@ -121,10 +121,10 @@ def test_worse_candidate_is_registered_with_its_verdict_and_never_champion(proje
 
 
 def test_changed_feature_window_runs_everything_from_features_on(project: Project) -> None:
-    spec = project.root / "sentinel" / "features" / "spec.py"
+    spec = project.root / "sentinel" / "features" / "features.toml"
     kept = spec.read_text()
-    assert kept.count("MONTH = timedelta(days=30)") == 1
-    spec.write_text(kept.replace("MONTH = timedelta(days=30)", "MONTH = timedelta(days=28)"))
+    assert '"30d"' in kept
+    spec.write_text(kept.replace('"30d"', '"28d"'))
     try:
         changed = project.run()
     finally:

@@ -21,7 +21,6 @@ from sentinel.storage import sha256_json
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 WEEK = timedelta(days=7)
-MONTH = timedelta(days=30)
 
 _MICROSECOND = timedelta(microseconds=1)
 _SHORT_HASH = 12

@@ -110,6 +110,7 @@ def _connect(settings: AsofOfflineStoreConfig) -> duckdb.DuckDBPyConnection:
         options["temp_directory"] = settings.temp_directory
     connection = duckdb.connect(config=options)
     connection.execute("SET TimeZone = 'UTC'")  # a timestamp without a zone is read as UTC
+    connection.execute("SET parquet_metadata_cache = true")  # no file changes while a job reads it, some many times
     return connection
 
 

@@ -31,7 +31,7 @@ def simulated(rows: int, home: Path) -> ValidatedData:
 
     In a process of its own: the kernel counts what a parent once held to the peak of its children.
     """
-    with ProcessPoolExecutor(1, get_context("spawn")) as apart:
+    with ProcessPoolExecutor(1, get_context("fork")) as apart:
         return apart.submit(_simulate, rows, home).result()
 
 

@@ -222,7 +222,7 @@ class Training(Section):
     seed: Annotated[int, Field(ge=0)] = 7
     epochs: Annotated[int, Field(ge=1)] = 12
     patience: Annotated[int, Field(ge=1)] = 4
-    batch_size: Annotated[int, Field(ge=2)] = 1024
+    batch_size: Annotated[int, Field(ge=2)] = 1024  # rows a step, over all devices; memory never changes it
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
@@ -231,8 +231,16 @@ class Training(Section):
     bins: Annotated[int, Field(ge=2)] = 48  # of the piecewise-linear encoding, at most, an input
     genuine_per_fraud: Annotated[int, Field(ge=1)] = 20  # drawn anew each epoch; the scores are corrected for it
     false_positive_rate: Annotated[float, Field(gt=0, lt=1)] = 0.01  # on the calibration part; sets the threshold
+    alerts_a_day: Annotated[int, Field(ge=1)] | None = None  # sets the threshold instead, where it is given
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"  # processes, one a device; auto: every GPU, one CPU
+    compile: Literal["auto", "on", "off"] = "auto"  # auto: where a measurement at the start says that it pays
+    deterministic: bool = True
+    memory_limit: Annotated[str, Field(pattern=r"^\d+(\.\d+)?(MB|GB)$")] | None = None  # of the host; None: all of it
+    device_memory_fraction: Annotated[float, Field(gt=0, le=1)] = 0.9
+    pause_above_celsius: Annotated[int, Field(ge=30)] = 88  # a GPU hotter than this rests
+    max_skipped_steps: Annotated[int, Field(ge=0)] = 20  # whose loss or gradient was not finite
 
 
 class Export(Section):

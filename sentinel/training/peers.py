@@ -1,0 +1,49 @@
+"""The processes that train one model together: each takes its share of every batch, all take the same step."""
+
+# torch types many of its functions loosely:
+# pyright: reportUnknownMemberType=false
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as distributed
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Peers:
+    """Without a process group (`world` = 1) nothing is exchanged."""
+
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """The one that writes and tells."""
+        return self.rank == 0
+
+    def share(self, rows: Tensor) -> Tensor:
+        """This process's part of a batch [B, ...]: contiguous, so that all parts in order are the batch."""
+        begin, end = (len(rows) * edge // self.world for edge in (self.rank, self.rank + 1))
+        return rows[begin:end]
+
+    def sum(self, value: Tensor) -> Tensor:
+        """In place, over all processes."""
+        if self.world > 1:
+            distributed.all_reduce(value)
+        return value
+
+    def sum_gradients(self, parameters: Iterable[Tensor]) -> None:
+        """Every process's share of the batch's gradient becomes the whole one; one message for all weights."""
+        if self.world == 1:
+            return
+        gradients = [weight.grad for weight in parameters if weight.grad is not None]
+        flat = self.sum(torch.cat([gradient.flatten() for gradient in gradients]))
+        for gradient, summed in zip(gradients, flat.split([each.numel() for each in gradients]), strict=True):
+            gradient.copy_(summed.view_as(gradient))
+
+
+ALONE = Peers()

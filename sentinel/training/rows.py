@@ -1,4 +1,4 @@
-"""Rows as the loop wants them: tensors on the device, derived features computed once."""
+"""Rows as the loop wants them: blocks of tensors on the device, derived features computed once."""
 
 # pyarrow and torch carry few types:
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -42,6 +44,44 @@ class Rows:
 
     def is_fraud(self) -> NDArray[np.bool_]:
         return self.labels.cpu().numpy() > 0
+
+
+class TrainingRows(Protocol):
+    """The rows that are trained on, wherever they lie: of whichever kind, the same order gives the same blocks."""
+
+    labels: Tensor  # float32 [N] on the CPU
+
+    def __len__(self) -> int: ...
+
+    def take(self, positions: Tensor) -> Rows:
+        """The rows of `positions` [M], in that order, on the CPU."""
+        ...
+
+    def blocks(self, order: Tensor, size: int) -> Iterator[Rows]:
+        """The rows of `order` [M], in that order, on the device, `size` at a time; the last block may be shorter.
+
+        A block holds until the next one is asked for.
+        """
+        ...
+
+
+class ResidentRows:
+    """All rows on the device: a block is one gather, without worker processes or copies."""
+
+    def __init__(self, rows: Rows, device: torch.device) -> None:
+        self.labels = rows.labels.cpu()
+        self.rows = rows.to(device)
+        self.device = device
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, positions: Tensor) -> Rows:
+        return self.rows.take(positions.to(self.device)).to(torch.device("cpu"))
+
+    def blocks(self, order: Tensor, size: int) -> Iterator[Rows]:
+        for positions in order.to(self.device).split(size):
+            yield self.rows.take(positions)
 
 
 def make_rows(table: pa.Table, inputs: ModelInputs, derive: DerivedFeatures) -> Rows:

@@ -91,10 +91,14 @@ class Stage(Generic[Inputs, Output]):
                 "name": run.config.name,
                 "inputs": [_describe(value) for value in (*args, *kwargs.values())],
                 "settings": [_describe(value) for value in self.settings(run)],
-                "code": _code_digest(run.paths.root, (*SHARED_CODE, f"tasks/{self.name}.py", *self.code)),
+                "code": sha256_json(self.code_files(run.paths.root)),
                 "lock": run.lock_sha256,
             }
         )
+
+    def code_files(self, root: Path) -> dict[str, str]:
+        """sha256 of each source file that the output depends on, by its path from `root`."""
+        return _digests(root, (*SHARED_CODE, f"tasks/{self.name}.py", *self.code))
 
     def _execute(self, run: Run, key: str, bound: Callable[[Work], Output]) -> tuple[Output, bool]:
         """Let Prefect call `bound` or find its stored result; returns the output and whether it was stored."""
@@ -164,9 +168,9 @@ def _describe(value: Any) -> Any:
 
 
 @functools.cache
-def _code_digest(root: Path, places: tuple[str, ...]) -> str:
+def _digests(root: Path, places: tuple[str, ...]) -> dict[str, str]:
     files = sorted({file for place in places for file in _source_files(root / place)})
-    return sha256_json({file.relative_to(root).as_posix(): sha256_file(file) for file in files})
+    return {file.relative_to(root).as_posix(): sha256_file(file) for file in files}
 
 
 def _source_files(place: Path) -> list[Path]:

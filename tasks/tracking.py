@@ -97,6 +97,16 @@ def log_files(run: Run, run_id: str, files: list[Path], folder: str) -> None:
         client.log_artifact(run_id, str(file), folder)
 
 
+def log_folder(run: Run, run_id: str, content: Path, folder: str) -> None:
+    """Every file of `content` below the run's artifact folder `folder`."""
+    tracking_client(run.tracking_uri, run.paths).log_artifacts(run_id, str(content), folder)
+
+
+def set_tags(run: Run, run_id: str, tags: Mapping[str, str]) -> None:
+    entries = [RunTag(name, value) for name, value in tags.items()]
+    tracking_client(run.tracking_uri, run.paths).log_batch(run_id, tags=entries)
+
+
 def _experiment(client: MlflowClient, run: Run) -> str:
     existing = client.get_experiment_by_name(run.config.name)
     if existing is not None:

@@ -17,18 +17,20 @@ def _mlflow_holds_the_run(run: Run, trained: TrainedModel) -> bool:
 
 
 @stage(
-    code=("sentinel/training", "sentinel/model", "sentinel/metrics.py", "tasks/tracking.py"),
+    code=("sentinel/training", "sentinel/model", "sentinel/metrics.py", "tasks/tracking.py", "tasks/record.py"),
     settings=lambda run: [run.config.training, run.tracking_uri],
     timeout=timedelta(hours=12),
     is_still_there=_mlflow_holds_the_run,
 )
 def train(work: Work, raw: RawData, table: FeatureTable, splits: Splits) -> TrainedModel:
     from sentinel.training.fit import fit
+    from tasks.record import ingredients, log_ingredients, log_outcome
     from tasks.tracking import EpochMetrics, log_files, log_metrics, start_training_run, tracked_training
 
     run, config = work.run, work.run.config
     run_id = start_training_run(run, raw, table)
     with tracked_training(run, run_id):
+        log_ingredients(run, run_id, ingredients(run, raw, table, splits))
         trained = fit(
             table, splits, config.training, run_id=run_id,
             home=run.paths.home, out=work.out, progress=work.progress, log_metric=EpochMetrics(run, run_id),
@@ -39,5 +41,6 @@ def train(work: Work, raw: RawData, table: FeatureTable, splits: Splits) -> Trai
         log_files(run, run_id, [work.out / "training.json"], "training")
         features = table.locate(run.paths.home)
         log_files(run, run_id, [features / "features.json", features / "feature_set.json"], "features")
+        log_outcome(run, run_id, trained)
     show_picture(work.out / "pictures" / "precision_recall.png", "precision-recall", "Precision and recall on test")
     return trained

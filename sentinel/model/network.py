@@ -24,6 +24,7 @@ from sentinel.errors import DataDamaged
 from sentinel.model.derived import DerivedFeatures
 from sentinel.model.encoding import Encoding, EncodingSize
 from sentinel.model.inputs import ModelInputs
+from sentinel.model.row_dropout import RowDropout
 from sentinel.storage import complete_file, write_json
 
 WEIGHTS, MODEL, INPUTS = "weights.safetensors", "model.json", "inputs.json"
@@ -104,6 +105,6 @@ class FraudNet(nn.Module):
 def _dense(width: int, size: NetworkSize) -> nn.Sequential:
     layers: list[nn.Module] = []
     for _ in range(size.layers):
-        layers += [nn.Linear(width, size.width), nn.ReLU(), nn.Dropout(size.dropout)]
+        layers += [nn.Linear(width, size.width), nn.ReLU(), RowDropout(size.dropout)]
         width = size.width
     return nn.Sequential(*layers, nn.Linear(width, 1))

@@ -24,6 +24,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from sentinel.config import Training
 from sentinel.errors import TrainingFailed
 from sentinel.model.network import FraudNet
+from sentinel.model.row_dropout import RowKeys
 from sentinel.progress import Progress, silent
 from sentinel.training.hardware import Hardware
 from sentinel.training.rows import Rows
@@ -92,13 +93,14 @@ def train(
     steps = math.ceil(len(draw) / batch_size)
     schedule = OneCycleLR(optimizer, settings.learning_rate, total_steps=settings.epochs * steps)
     scaler = torch.GradScaler(hardware.device.type, enabled=hardware.scales_gradients)
+    keys = RowKeys(net, seed, batch_size, hardware.device)
     epochs: list[Epoch] = []
     best, kept, spent = 0, copy.deepcopy(net.state_dict()), 0.0
     for number in range(1, settings.epochs + 1):
         progress(number - 1, settings.epochs, f"epoch {number} of {settings.epochs}")
         begun = time.perf_counter()
         net.train()
-        loss = _epoch(net, rows, draw, batch_size, hardware, optimizer, schedule, scaler)
+        loss = _epoch(net, rows, draw, batch_size, hardware, optimizer, schedule, scaler, keys)
         spent += time.perf_counter() - begun
         if not math.isfinite(loss):
             raise TrainingFailed(
@@ -136,10 +138,12 @@ def _epoch(
     optimizer: AdamW,
     schedule: OneCycleLR,
     scaler: torch.GradScaler,
+    keys: RowKeys,
 ) -> float:
     """Mean loss of one epoch."""
     total = torch.zeros((), device=hardware.device)
     for batch in _batches(rows, draw.epoch().to(hardware.device), batch_size):
+        keys.use(schedule.last_epoch, 0, len(batch))
         with hardware.autocast():
             answer = net.score(batch.derived, batch.categorical)
         loss = functional.binary_cross_entropy_with_logits(answer.float() + draw.correction, batch.labels)

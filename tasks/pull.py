@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from sentinel.artifacts import RawData
 from sentinel.config import Simulation
+from tasks.run import Run
 from tasks.stage import Work, stage
+
+if TYPE_CHECKING:
+    from sentinel.data.pointer import Pointer
 
 
 @stage(code=(), settings=lambda run: [], timeout=timedelta(hours=2), retries=2, is_cached=False)
@@ -18,9 +22,17 @@ def pull(work: Work) -> RawData:
 
     run = work.run
     return pull_version(
-        run.config.name, run.config.data, paths=run.paths, revision=run.data_version,
+        run.config.name, run.config.data, paths=run.paths, revision=run.data_version, pinned=_pointer(run),
         fill=_embedded(work), progress=work.progress,
     )  # fmt: skip
+
+
+def _pointer(run: Run) -> Pointer | None:
+    if run.pinned is None:
+        return None
+    from sentinel.data.pointer import pointer_to
+
+    return pointer_to(run.pinned.version, run.pinned.bytes, run.paths.data(run.config.name).name)
 
 
 def _embedded(work: Work) -> Callable[[Path], None] | None:

@@ -11,7 +11,16 @@ from typing import Any
 
 from sentinel.artifacts import FeatureTable, RawData, Splits, TrainedModel
 from sentinel.storage import sha256_file, write_json
-from sentinel.training.record import OUTCOME, Data, Ingredients, Machine, Outcome, Packages, write_ingredients
+from sentinel.training.record import (
+    OUTCOME,
+    Data,
+    Environment,
+    Ingredients,
+    Machine,
+    Outcome,
+    Packages,
+    write_ingredients,
+)
 from tasks.run import Run
 
 RECORD, MODEL = "record", "model"  # folders among the run's artifacts
@@ -20,9 +29,7 @@ _PROCESSOR = Path("/proc/cpuinfo")
 
 
 def ingredients(run: Run, raw: RawData, table: FeatureTable, splits: Splits) -> Ingredients:
-    """What a training of `run` on these artifacts is made of, here and now."""
-    from sentinel.doctor.libraries import installed_versions, locked_versions
-
+    """What a training of `run` on these artifacts is made of."""
     folder = raw.locate(run.paths.home)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     return Ingredients(
@@ -32,12 +39,21 @@ def ingredients(run: Run, raw: RawData, table: FeatureTable, splits: Splits) -> 
         data=Data(version=raw.version, bytes=size, transactions_sha256=raw.transactions_sha256),
         features_sha256=table.sha256,
         splits_sha256=splits.sha256,
+        config=run.config.model_dump(mode="json"),
+        environment=environment(run),
+    )
+
+
+def environment(run: Run) -> Environment:
+    """The code and the packages that `run` works with."""
+    from sentinel.doctor.libraries import installed_versions, locked_versions
+
+    return Environment(
         git_commit=run.code.commit,
         git_is_clean=run.code.is_clean,
         lock=run.lock.name,
         lock_sha256=run.lock_sha256,
         python=platform.python_version(),
-        config=run.config.model_dump(mode="json"),
         code=training_code(run.paths.root),
         packages=Packages(locked=locked_versions(run.lock), installed=installed_versions()),
     )
@@ -80,14 +96,12 @@ def log_outcome(run: Run, run_id: str, trained: TrainedModel) -> None:
 def machine_of(trained: Path) -> Machine:
     """Where the model in the folder `trained`, just made by this process, was computed."""
     told: dict[str, Any] = json.loads((trained / TRAINING).read_text())
-    device = str(told["device"])
-    return Machine(
-        device=device,
-        card=_card() if device.startswith("cuda") else None,
-        precision=told["precision"],
-        threads=told["threads"],
-        processor=_processor(),
-    )
+    return machine(told["device"], told["precision"], told["threads"])
+
+
+def machine(device: str, precision: str, threads: int) -> Machine:
+    card = _card() if device.startswith("cuda") else None
+    return Machine(device=device, card=card, precision=precision, threads=threads, processor=_processor())
 
 
 def _card() -> str:

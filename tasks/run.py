@@ -42,6 +42,14 @@ class Code:
 
 
 @dataclass(frozen=True)
+class Pinned:
+    """A version of the data by DVC's md5, and the bytes of its files."""
+
+    version: str
+    bytes: int
+
+
+@dataclass(frozen=True)
 class Run:
     id: str
     config: Config
@@ -52,6 +60,7 @@ class Run:
     code: Code
     redis_url: str | None = None  # of the online store; None: the embedded one
     data_version: str | None = None  # a git revision whose pointer is used; None: the work tree's
+    pinned: Pinned | None = None  # a version of the data that no revision has to know
     stages: list[StageRecord] = field(default_factory=list[StageRecord])
 
 

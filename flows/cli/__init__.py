@@ -16,12 +16,14 @@ def build_app() -> typer.Typer:
     from flows.cli.deploy import deploy
     from flows.cli.doctor import doctor
     from flows.cli.evaluate import evaluate
+    from flows.cli.reproduce import reproduce
     from flows.cli.run import run
 
     app = new_group(
         "Raw card transactions to a fraud model in production, with evidence for every step.", "sentinel run --json"
     )
     app.command(epilog="Example: sentinel run --config configs/handbook.toml")(run)
+    app.command(epilog="Example: sentinel reproduce 6ae944f2546740a08ba0b23d941d850b")(reproduce)
     app.add_typer(config.app, name="config")
     app.add_typer(data.app, name="data")
     app.add_typer(features.app, name="features")

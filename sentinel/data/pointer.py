@@ -51,6 +51,12 @@ def read_pointer_at(revision: str, file: Path, root: Path) -> Pointer:
     return parse_pointer(text, file.stem, f"{file.relative_to(root)} of revision {revision}")
 
 
+def pointer_to(version: str, size: int, name: str) -> Pointer:
+    """The pointer to a version of which only its md5 and its bytes are known."""
+    out = {"md5": f"{version}.dir", "size": size, "hash": "md5", "path": name}
+    return parse_pointer(yaml.safe_dump({"outs": [out]}, sort_keys=False), name, f"the pointer to version {version}")
+
+
 def parse_pointer(text: str, name: str, where: str) -> Pointer:
     """Read the DVC file of the folder `name`. Raises DataContractError when it is anything else."""
     try:

@@ -66,15 +66,17 @@ def pull(
     *,
     paths: Paths,
     revision: str | None = None,
+    pinned: Pointer | None = None,
     fill: Callable[[Path], None] | None = None,
     progress: Progress = silent,
 ) -> RawData:
     """Bring the pinned version into its folder and hash every copy of it.
 
-    `revision` takes the pointer of a git revision; the work tree's data then stay untouched. `fill` writes the data
-    of an embedded remote that does not hold the version yet. Raises DataDamaged naming each bad object.
+    `revision` takes the pointer of a git revision, `pinned` is one that lies nowhere; the work tree's data then stay
+    untouched. `fill` writes the data of an embedded remote that does not hold the version yet. Raises DataDamaged
+    naming each bad object.
     """
-    pointer, folder = _pinned(name, paths, revision)
+    pointer, folder = _pinned(name, paths, revision, pinned)
     remote, cache = open_remote(data, paths), _cache(paths)
     fillable = fill is not None and isinstance(remote, FolderStore)
     if fill and isinstance(remote, FolderStore) and _is_unfilled(remote, cache, pointer.version):
@@ -89,12 +91,15 @@ def pull(
     return _raw_data(found, paths)
 
 
-def _pinned(name: str, paths: Paths, revision: str | None) -> tuple[Pointer, Path]:
+def _pinned(name: str, paths: Paths, revision: str | None, pinned: Pointer | None) -> tuple[Pointer, Path]:
     """The pointer to use and the folder its version belongs in."""
     file = paths.pointer(name)
-    if revision is None:
+    if pinned is not None:
+        pointer = pinned
+    elif revision is not None:
+        pointer = read_pointer_at(revision, file, paths.root)
+    else:
         return read_pointer(file), paths.data(name)
-    pointer = read_pointer_at(revision, file, paths.root)
     if file.exists() and read_pointer(file).version == pointer.version:
         return pointer, paths.data(name)
     return pointer, paths.pulled(name, pointer.version)

@@ -18,7 +18,7 @@ from sentinel.errors import RecordInvalid
 from sentinel.storage import write_json
 
 INGREDIENTS, OUTCOME = "ingredients.json", "outcome.json"
-_OWN_FILES = {"config": "config.json", "code": "code.json", "packages": "packages.json"}
+CONFIG, ENVIRONMENT = "config.json", "environment.json"
 
 Kind = Literal["lock", "package", "code", "machine", "features"]
 
@@ -42,8 +42,20 @@ class Packages(_Strict):
     installed: dict[str, str]
 
 
+class Environment(_Strict):
+    """`code`: sha256 by source file."""
+
+    git_commit: str
+    git_is_clean: bool
+    lock: str  # its file name
+    lock_sha256: str
+    python: str
+    code: dict[str, str]
+    packages: Packages
+
+
 class Ingredients(_Strict):
-    """`code`: sha256 by source file. Features and splits are those of the stages' artifacts."""
+    """`config` as resolved; the digests of features and splits are those of the stages' artifacts."""
 
     name: str
     run: str
@@ -51,14 +63,8 @@ class Ingredients(_Strict):
     data: Data
     features_sha256: str
     splits_sha256: str
-    git_commit: str
-    git_is_clean: bool
-    lock: str  # its file name
-    lock_sha256: str
-    python: str
-    config: dict[str, Any]  # as resolved
-    code: dict[str, str]
-    packages: Packages
+    config: dict[str, Any]
+    environment: Environment
 
 
 class Machine(_Strict):
@@ -94,17 +100,16 @@ class Difference:
 def write_ingredients(folder: Path, found: Ingredients, lock: Path) -> None:
     """What is long stands in files of its own; the lock is kept whole."""
     folder.mkdir(parents=True, exist_ok=True)
-    content = found.model_dump(mode="json")
-    for key, file in _OWN_FILES.items():
-        write_json(folder / file, content.pop(key))
-    write_json(folder / INGREDIENTS, content)
-    shutil.copyfile(lock, folder / found.lock)
+    write_json(folder / CONFIG, found.config)
+    write_json(folder / ENVIRONMENT, found.environment.model_dump(mode="json"))
+    write_json(folder / INGREDIENTS, found.model_dump(mode="json", exclude={"config", "environment"}))
+    shutil.copyfile(lock, folder / found.environment.lock)
 
 
 def read_ingredients(folder: Path) -> Ingredients:
     """Raises RecordInvalid when a file of the record is missing or is none."""
     try:
-        parts = {key: _read(folder / file) for key, file in _OWN_FILES.items()}
+        parts = {"config": _read(folder / CONFIG), "environment": _read(folder / ENVIRONMENT)}
         return Ingredients.model_validate({**_read(folder / INGREDIENTS), **parts})
     except (OSError, ValueError, TypeError, ValidationError) as error:
         raise _no_record(error) from error
@@ -118,31 +123,31 @@ def read_outcome(folder: Path) -> Outcome:
         raise _no_record(error) from error
 
 
-def differences(then: Ingredients, now: Ingredients) -> list[Difference]:
-    """What is not as it was: lock, installed packages, code and, where they are known, features and splits."""
-    found = _lock_differences(then, now)
-    found += _by_name("package", then.packages.installed, now.packages.installed)
-    found += _by_name("code", _short(then.code), _short(now.code))
-    pairs = (("python", then.python, now.python),)
-    found += [Difference("package", what, was, is_now) for what, was, is_now in pairs if was != is_now]
-    stages = (("table", "features_sha256"), ("splits", "splits_sha256"))
-    return found + [
-        Difference("features", what, was[:12], is_now[:12])
-        for what, was, is_now in ((what, getattr(then, key), getattr(now, key)) for what, key in stages)
-        if was and is_now and was != is_now
+def environment_differences(then: Environment, now: Environment) -> list[Difference]:
+    """What is not as it was: the lock, what is installed, each source file."""
+    return [
+        *_lock_differences(then, now),
+        *_by_name("package", then.packages.installed, now.packages.installed),
+        *_by_name("package", {"python": then.python}, {"python": now.python}),
+        *_by_name("code", _short(then.code), _short(now.code)),
     ]
+
+
+def feature_differences(then: Ingredients, features_sha256: str, splits_sha256: str) -> list[Difference]:
+    """Whether the same data gave other features or splits."""
+    was = {"table": then.features_sha256, "splits": then.splits_sha256}
+    return _by_name("features", _short(was), _short({"table": features_sha256, "splits": splits_sha256}))
 
 
 def machine_differences(then: Machine, now: Machine) -> list[Difference]:
-    told, found = then.model_dump(), now.model_dump()
-    return [
-        Difference("machine", what, *(None if one is None else str(one) for one in (was, found[what])))
-        for what, was in told.items()
-        if was != found[what]
-    ]
+    return _by_name("machine", _texts(then), _texts(now))
 
 
-def _lock_differences(then: Ingredients, now: Ingredients) -> list[Difference]:
+def _texts(machine: Machine) -> dict[str, str]:
+    return {name: str(value) for name, value in machine.model_dump().items() if value is not None}
+
+
+def _lock_differences(then: Environment, now: Environment) -> list[Difference]:
     if then.lock_sha256 == now.lock_sha256:
         return []
     pins = _by_name("lock", then.packages.locked, now.packages.locked)

@@ -37,7 +37,7 @@ def tracking_client(uri: str, paths: Paths) -> MlflowClient:
 def start_training_run(run: Run, raw: RawData, table: FeatureTable) -> str:
     """Begin an MLflow run for one training and write down what it is made of; returns the run's id."""
     client = tracking_client(run.tracking_uri, run.paths)
-    experiment = _experiment(client, run)
+    experiment = experiment_named(client, run.config.name, run.tracking_uri, run.paths)
     _end_abandoned_runs(client, experiment)
     mlflow_run = client.create_run(experiment, run_name=run.id, tags={"mlflow.source.git.commit": run.code.commit})
     tags = {
@@ -107,14 +107,14 @@ def set_tags(run: Run, run_id: str, tags: Mapping[str, str]) -> None:
     tracking_client(run.tracking_uri, run.paths).log_batch(run_id, tags=entries)
 
 
-def _experiment(client: MlflowClient, run: Run) -> str:
-    existing = client.get_experiment_by_name(run.config.name)
+def experiment_named(client: MlflowClient, name: str, uri: str, paths: Paths) -> str:
+    """The experiment's id; it is created when it is not there."""
+    existing = client.get_experiment_by_name(name)
     if existing is not None:
         return str(existing.experiment_id)
     # a server keeps artifacts where it was told to; the embedded database has no such word
-    embedded = run.tracking_uri.startswith("sqlite:")
-    location = (run.paths.mlflow_artifacts / run.config.name).as_uri() if embedded else None
-    return str(client.create_experiment(run.config.name, artifact_location=location))
+    location = (paths.mlflow_artifacts / name).as_uri() if uri.startswith("sqlite:") else None
+    return str(client.create_experiment(name, artifact_location=location))
 
 
 def _end_abandoned_runs(client: MlflowClient, experiment: str) -> None:

@@ -18,6 +18,7 @@ def build_app() -> typer.Typer:
     from flows.cli.evaluate import evaluate
     from flows.cli.reproduce import reproduce
     from flows.cli.run import run
+    from flows.cli.tune import tune
 
     app = new_group(
         "Raw card transactions to a fraud model in production, with evidence for every step.", "sentinel run --json"
@@ -29,6 +30,7 @@ def build_app() -> typer.Typer:
     app.add_typer(features.app, name="features")
     app.add_typer(models.app, name="models")
     app.command(epilog="Example: sentinel evaluate --protocol handbook --data transactions.parquet")(evaluate)
+    app.command(epilog="Example: sentinel tune --config configs/handbook.toml --trials 30")(tune)
     app.command(epilog="Example: PREFECT_API_URL=http://127.0.0.1:4200/api sentinel deploy")(deploy)
     app.command(epilog="Example: sentinel doctor --config configs/handbook.toml")(doctor)
     return app

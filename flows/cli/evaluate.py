@@ -5,19 +5,14 @@ from __future__ import annotations
 import os
 from enum import StrEnum
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
 from flows.cli.console import ConfigOption, JsonOption, Session, answers, open_session
 from flows.cli.live import one_bar
-from sentinel.config import Config
-from sentinel.paths import Paths, find_paths
-
-if TYPE_CHECKING:
-    from sentinel.artifacts import FeatureTable
+from sentinel.paths import find_paths
 
 FIGURES = ("roc_auc", "pr_auc", "card_precision_at_100")
 
@@ -26,68 +21,58 @@ class KnownProtocol(StrEnum):
     handbook = "handbook"
 
 
+class FoldsOf(StrEnum):
+    test = "test"
+    validation = "validation"
+
+
+DataOption = Annotated[Path, typer.Option("--data", help="The protocol's transactions: one CSV or Parquet file.")]
+
+
 def evaluate(
-    data: Annotated[Path, typer.Option("--data", help="The protocol's transactions: one CSV or Parquet file.")],
+    data: DataOption,
     protocol: Annotated[KnownProtocol, typer.Option(help="Which published protocol.")] = KnownProtocol.handbook,
+    folds: Annotated[
+        FoldsOf, typer.Option(help="The validation folds are for choices: no row of the test folds is scored then.")
+    ] = FoldsOf.test,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train the served kind of network on published folds, beside the published table and XGBoost.
+    """Train the served kind of network on published folds, beside the published table, XGBoost and CatBoost.
 
-    Without --config the protocol's own configuration is used. Nothing is versioned, registered or kept.
+    Without --config the protocol's own configuration is used. Nothing is versioned or registered; the features are
+    kept, so that a second call begins at once.
     """
-    own = find_paths(Path.cwd(), os.environ).configs / f"{protocol}.toml"
-    session = open_session(config or own, as_json)
-    document = _evaluate(session, data)
+    session = open_protocol(protocol, config, as_json)
+    document = _evaluate(session, data, folds)
     if as_json:
         session.answer(document)
     else:
         _show(document)
 
 
-def _evaluate(session: Session, data: Path) -> dict[str, Any]:
+def open_protocol(protocol: KnownProtocol, config: Path | None, as_json: bool) -> Session:
+    """The protocol's own configuration, where none is named."""
+    own = find_paths(Path.cwd(), os.environ).configs / f"{protocol}.toml"
+    return open_session(config or own, as_json)
+
+
+def _evaluate(session: Session, data: Path, folds: FoldsOf) -> dict[str, Any]:
+    from flows.table_aside import table_aside
     from sentinel.training.handbook_evaluation import evaluate as run_protocol
 
-    home = session.paths.home
-    home.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=home, prefix="evaluating-") as scratch:
-        # A home of its own, so that Feast's registry of the real runs stays as it is.
-        aside = Paths(session.paths.root, Path(scratch))
-        table = _features(session.config, data, aside)
-        with one_bar("evaluate") as progress:
-            return run_protocol(table, session.config.training, home=aside.home, progress=progress)
-
-
-def _features(config: Config, data: Path, aside: Paths) -> FeatureTable:
-    from sentinel.artifacts import ValidatedData
-    from sentinel.data.ingestion import ingest
-    from sentinel.features.retrieval import build_features
-    from sentinel.storage import sha256_file
-
-    folder = aside.home / "data"
-    with one_bar("ingest") as progress:
-        ingested = ingest([data], config.columns, config.source, folder, where=config.where, progress=progress)
-    transactions = folder / "transactions.parquet"
-    digest = sha256_file(transactions)
-    validated = ValidatedData(
-        path=aside.relative(folder),
-        sha256=digest,
-        transactions=aside.relative(transactions),
-        transactions_sha256=digest,
-        expectations=0,
-        rows=ingested.rows,
-    )
-    with one_bar("features") as progress:
-        return build_features(
-            validated, config.columns, config.features, name=config.name, paths=aside, out=aside.home / "features",
-            progress=progress,
-        )  # fmt: skip
+    table = table_aside(session.config, data, session.paths, one_bar)
+    home, settings = session.paths.home, session.config.training
+    with one_bar("evaluate") as progress:
+        return run_protocol(table, settings, home=home, which=folds.value, progress=progress)
 
 
 def _show(document: dict[str, Any]) -> None:
     answers.print(_folds(document))
+    answers.print(_seeds(document))
     answers.print(_comparison(document))
-    answers.print(_proof(document))
+    if document["baselines"]["single_split"]:
+        answers.print(_proof(document))
 
 
 def _figures(scores: dict[str, float]) -> list[str]:
@@ -105,7 +90,9 @@ def _table(title: str, *first: str) -> Table:
 
 def _folds(document: dict[str, Any]) -> Table:
     table = _table(
-        f"Sentinel's network, test week by test week (mean of {len(document['settings']['seeds'])} seeds)", "train from"
+        f"Sentinel's network, {document['judged_on']} week by {document['judged_on']} week "
+        f"(mean of {len(document['settings']['seeds'])} seeds)",
+        "train from",
     )
     for fold in document["folds"]:
         table.add_row(fold["start"], *_figures(fold["network"]))
@@ -113,11 +100,20 @@ def _folds(document: dict[str, Any]) -> Table:
     return table
 
 
+def _seeds(document: dict[str, Any]) -> Table:
+    table = _table("\nThe same, seed by seed (mean of the folds)", "seed")
+    for seed, scores in zip(document["settings"]["seeds"], document["seeds"], strict=True):
+        table.add_row(str(seed), *_figures(scores))
+    return table
+
+
 def _comparison(document: dict[str, Any]) -> Table:
-    table = _table("\nMean of the four folds", "model", "features")
+    table = _table(f"\nMean of the {document['judged_on']} folds", "model", "features")
     baselines = document["baselines"]
     table.add_row("[bold]Sentinel's network[/]", "Sentinel", *_figures(document["mean"]))
-    table.add_row("XGBoost, 100 trees, .1, depth 3", "Sentinel", *_figures(baselines["xgboost_same_features"]))
+    for key, peer in document["peers"].items():
+        tuned = f"tuned {peer['minutes']:.0f} min" if peer["trials"] else "not tuned"
+        table.add_row(f"{peer['title']}, {tuned}", "Sentinel", *_figures(baselines[f"{key}_same_features"]))
     for name, scores in baselines["published"].items():
         table.add_row(name, "published", *_figures(scores))
     if document["ceiling"]:

@@ -7,7 +7,6 @@ known by then are left out: those of the training week, and of the days that cam
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from datetime import date
 from typing import cast
 
@@ -15,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentinel.errors import DataContractError
-from sentinel.metrics import card_precision_at_k, pr_auc, roc_auc
+from sentinel.training.folds import Fold, Scores
 
 TRAIN_DAYS = DELAY_DAYS = TEST_DAYS = 7
-ALERTS_A_DAY = 100
+VALIDATION_FOLDS = (date(2018, 6, 20), date(2018, 6, 27), date(2018, 7, 4), date(2018, 7, 11))
 TEST_FOLDS = (date(2018, 7, 25), date(2018, 8, 1), date(2018, 8, 8), date(2018, 8, 15))
 SINGLE_SPLIT = TEST_FOLDS[0]
 _EPOCH = date(1970, 1, 1)
@@ -26,18 +25,6 @@ _EPOCH = date(1970, 1, 1)
 Days = NDArray[np.int64]  # since 1970-01-01
 Customers = NDArray[np.int64]
 Labels = NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Scores:
-    """The three figures of the published tables."""
-
-    roc_auc: float
-    pr_auc: float
-    card_precision_at_100: float
-
-    def to_dict(self) -> dict[str, float]:
-        return asdict(self)
 
 
 # Test, mean of four folds. "XGBoost" is the one selected on validation.
@@ -58,15 +45,6 @@ PUBLISHED_SINGLE_SPLIT = {
 }
 
 
-@dataclass(frozen=True)
-class Fold:
-    """Positions of the rows to train on and to test on, in time order."""
-
-    start: date
-    train: NDArray[np.int64]
-    test: NDArray[np.int64]
-
-
 def make_fold(start: date, days: Days, customers: Customers, labels: Labels) -> Fold:
     """Raises DataContractError when the table has no rows of one of the two weeks."""
     first = (start - _EPOCH).days
@@ -78,29 +56,15 @@ def make_fold(start: date, days: Days, customers: Customers, labels: Labels) -> 
         compromised.update(_compromised(waited, customers, labels))
         today = np.flatnonzero(days == first + TRAIN_DAYS + DELAY_DAYS + number)
         test.append(today[~np.isin(customers[today], list(compromised))])
-    fold = Fold(start, train, np.concatenate(test))
-    if not labels[fold.train].any() or not labels[fold.test].any():
+    asked = np.concatenate(test)
+    fold = Fold(start.isoformat(), train, labels[train], asked, labels[asked])
+    if not fold.train_labels.any() or not fold.judged_labels.any():
         raise DataContractError(
-            f"The fold that starts on {start} has {labels[fold.train].sum()} frauds to train on and "
-            f"{labels[fold.test].sum()} to test on. "
+            f"The fold that starts on {start} has {fold.train_labels.sum()} frauds to train on and "
+            f"{fold.judged_labels.sum()} to judge by. "
             "The protocol needs the data published with the handbook, 2018-04-01 to 2018-09-30."
         )
     return fold
-
-
-def judge(fold: Fold, days: Days, customers: Customers, labels: Labels, scores: NDArray[np.float64]) -> Scores:
-    """`scores`: one a test row of the fold."""
-    truth, day, customer = labels[fold.test], days[fold.test], customers[fold.test]
-    return Scores(
-        roc_auc=roc_auc(truth, scores),
-        pr_auc=pr_auc(truth, scores),
-        card_precision_at_100=card_precision_at_k(truth, scores, day, customer, ALERTS_A_DAY),
-    )
-
-
-def mean(scores: Sequence[Scores]) -> Scores:
-    columns = zip(*((score.roc_auc, score.pr_auc, score.card_precision_at_100) for score in scores), strict=True)
-    return Scores(*(float(np.mean(column)) for column in columns))
 
 
 def hindsight_scores(scenarios: Sequence[str | None], known_frauds: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from sentinel.errors import DataContractError
-from sentinel.training.handbook import TEST_FOLDS, Scores, hindsight_scores, judge, make_fold, mean
+from sentinel.training.folds import Scores, Transactions, mean
+from sentinel.training.handbook import TEST_FOLDS, VALIDATION_FOLDS, hindsight_scores, make_fold
 from sentinel.training.handbook_features import handbook_features
 
 START = TEST_FOLDS[0]
@@ -21,7 +22,7 @@ def test_fold_trains_a_week_waits_a_week_and_tests_a_week() -> None:
     labels = np.isin(days, (FIRST, FIRST + 15))
     fold = make_fold(START, days, np.arange(len(days)), labels)
     assert (days[fold.train] - FIRST).tolist() == list(range(7))
-    assert (days[fold.test] - FIRST).tolist() == list(range(14, 21))
+    assert (days[fold.judged] - FIRST).tolist() == list(range(14, 21))
 
 
 def test_customers_with_a_fraud_known_by_the_day_are_left_out() -> None:
@@ -31,8 +32,17 @@ def test_customers_with_a_fraud_known_by_the_day_are_left_out() -> None:
     rows += [(day, customer, customer == 3 and day == 14) for day in (14, 15, 16, 20) for customer in (1, 2, 3)]
     days, customers, labels = (np.array(column) for column in zip(*rows, strict=True))
     fold = make_fold(START, days + FIRST, customers, labels)
-    tested = [(int(days[row]), int(customers[row])) for row in fold.test]
+    tested = [(int(days[row]), int(customers[row])) for row in fold.judged]
     assert tested == [(14, 2), (14, 3), (15, 2), (15, 3), (16, 3), (20, 3)]
+
+
+def test_no_row_that_the_test_folds_judge_by_is_in_a_validation_fold() -> None:
+    days = np.arange((VALIDATION_FOLDS[0] - date(1970, 1, 1)).days, FIRST + 100)
+    labels = np.isin(days % 7, (0, 3))
+    everyone = np.arange(len(days))
+    asked = {int(row) for start in TEST_FOLDS for row in make_fold(start, days, everyone, labels).judged}
+    chosen = [make_fold(start, days, everyone, labels) for start in VALIDATION_FOLDS]
+    assert all(asked.isdisjoint([*fold.train, *fold.judged]) for fold in chosen)
 
 
 def test_data_of_other_days_are_refused() -> None:
@@ -45,7 +55,7 @@ def test_scores_of_a_fold_and_their_mean() -> None:
     days = np.concatenate([np.full(4, FIRST), np.full(4, FIRST + 14)])
     labels = np.array([1, 0, 0, 0, 1, 0, 0, 0], bool)
     fold = make_fold(START, days, np.arange(8), labels)
-    scores = judge(fold, days, np.arange(8), labels, np.array([0.9, 0.1, 0.2, 0.3]))
+    scores = Transactions(days, np.arange(8)).judge(fold, np.array([0.9, 0.1, 0.2, 0.3]))
     assert scores == Scores(1.0, 1.0, 0.01)
     assert mean([scores, Scores(0.5, 0.0, 0.03)]) == Scores(0.75, 0.5, 0.02)
 

@@ -230,8 +230,9 @@ class Training(Section):
     layers: Annotated[int, Field(ge=1)] = 2
     bins: Annotated[int, Field(ge=2)] = 48  # of the piecewise-linear encoding, at most, an input
     genuine_per_fraud: Annotated[int, Field(ge=1)] = 20  # drawn anew each epoch; the scores are corrected for it
-    false_positive_rate: Annotated[float, Field(gt=0, lt=1)] = 0.01  # on the calibration part; sets the threshold
-    alerts_a_day: Annotated[int, Field(ge=1)] | None = None  # sets the threshold instead, where it is given
+    # One budget, kept on the calibration part, sets the threshold; none written: a false-positive rate of 0.01.
+    false_positive_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
+    alerts_a_day: Annotated[int, Field(ge=1)] | None = None
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     devices: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"  # processes, one a device; auto: every GPU, one CPU
@@ -241,6 +242,25 @@ class Training(Section):
     device_memory_fraction: Annotated[float, Field(gt=0, le=1)] = 0.9
     pause_above_celsius: Annotated[int, Field(ge=30)] = 88  # a GPU hotter than this rests
     max_skipped_steps: Annotated[int, Field(ge=0)] = 20  # whose loss or gradient was not finite
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_a_budget(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        written = cast("dict[str, Any]", value)
+        if written.get("false_positive_rate") is None and written.get("alerts_a_day") is None:
+            return {**written, "false_positive_rate": 0.01}
+        return written
+
+    @field_validator("alerts_a_day")
+    @classmethod
+    def _is_the_only_budget(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is not None and (rate := info.data.get("false_positive_rate")) is not None:
+            raise ValueError(
+                f"the threshold keeps one budget, and false_positive_rate = {rate} is written, too; remove one of them"
+            )
+        return value
 
 
 class Export(Section):

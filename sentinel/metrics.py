@@ -40,12 +40,28 @@ def threshold_at_fpr(labels: ArrayLike, scores: ArrayLike, false_positive_rate: 
     When even the highest genuine score is shared by too many rows, the threshold lies just above it.
     """
     labels, scores = _checked(labels, scores)
-    genuine = np.sort(scores[~labels])[::-1]
-    allowed = int(false_positive_rate * len(genuine))
-    if allowed >= len(genuine):
+    genuine = scores[~labels]
+    return _lowest_threshold(scores, genuine, int(false_positive_rate * len(genuine)))
+
+
+def threshold_at_alerts(scores: ArrayLike, alerts: int) -> float:
+    """The lowest threshold (flag when score >= threshold) that flags at most so many rows.
+
+    Rows of one score are flagged together or not at all; when too many share the highest, none is.
+    """
+    score = np.asarray(scores, np.float64)
+    if not len(score) or not np.isfinite(score).all():
+        raise ValueError(f"{len(score)} scores, {int((~np.isfinite(score)).sum())} of them not finite: no threshold")
+    return _lowest_threshold(score, score, alerts)
+
+
+def _lowest_threshold(scores: NDArray[np.float64], counted: NDArray[np.float64], allowed: int) -> float:
+    """The lowest score that flags at most `allowed` of the `counted` rows; above all of them where none does."""
+    if allowed >= len(counted):
         return float(scores.min())
-    above = scores[scores > genuine[allowed]]  # genuine[allowed] is the first that may not be flagged
-    return float(above.min()) if len(above) else float(np.nextafter(genuine[allowed], np.inf))
+    first_refused = np.partition(counted, len(counted) - 1 - allowed)[len(counted) - 1 - allowed]
+    above = scores[scores > first_refused]
+    return float(above.min()) if len(above) else float(np.nextafter(first_refused, np.inf))
 
 
 def expected_calibration_error(labels: ArrayLike, scores: ArrayLike, bins: int = 20) -> float:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from sentinel.artifacts import FeatureTable, Splits, TrainedModel
 from sentinel.config import Training
-from sentinel.metrics import pr_auc, threshold_at_fpr
+from sentinel.metrics import pr_auc
 from sentinel.model.derived import DerivedFeatures
 from sentinel.model.encoding import Encoding
 from sentinel.model.inputs import ModelInputs
@@ -33,12 +33,13 @@ from sentinel.storage import complete_folder, require_free_disk, sha256_path, wr
 from sentinel.training.calibration import fit_platt
 from sentinel.training.hardware import Hardware, choose_hardware, deterministic
 from sentinel.training.importance import permutation_importance
-from sentinel.training.judging import Scored, figures, scores_table
+from sentinel.training.judging import Judgement, Scored, judge, moments_us, scores_table
 from sentinel.training.logistic import LogisticBaseline
 from sentinel.training.loop import Draw, Epoch, History, train
 from sentinel.training.pictures import Shown, draw_pictures
 from sentinel.training.rows import Rows, logits, make_rows
 from sentinel.training.source import Source, open_source
+from sentinel.training.threshold import Threshold, choose_threshold
 
 SCORED = ("validation", "calibration", "test")
 RECORD, SCORES, PICTURES = "training.json", "scores.parquet", "pictures"
@@ -69,8 +70,8 @@ class Fitted:
 
     net: FraudNet
     history: History
-    threshold: float
     scored: Mapping[str, Scored]
+    judgement: Judgement
     importance: Mapping[str, float]
 
 
@@ -93,20 +94,18 @@ def fit(
         source = open_source(table, splits, home)
         fitted = _fit(source, settings, hardware, progress, log_metric)
     progress(96, 100, "writing the model, its scores and pictures")
-    metrics = {name: figures(part) for name, part in fitted.scored.items()}
     with complete_folder(out) as folder:
         fitted.net.save(folder)
         pq.write_table(scores_table(fitted.scored, source.described_by), folder / SCORES, compression="zstd")
         _draw(folder / PICTURES, fitted)
         record = _record(fitted, settings, hardware) | {
             "run_id": run_id,
-            "false_positive_rate": settings.false_positive_rate,
-            "metrics": metrics,
             "seconds": time.perf_counter() - begun,
         }
         write_json(folder / RECORD, record)
     progress(100, 100, "trained")
-    return TrainedModel(path=os.path.relpath(out, home), sha256=sha256_path(out), run_id=run_id, metrics=_flat(metrics))
+    metrics = _flat(fitted.judgement.metrics)
+    return TrainedModel(path=os.path.relpath(out, home), sha256=sha256_path(out), run_id=run_id, metrics=metrics)
 
 
 def _fit(
@@ -134,14 +133,16 @@ def _fit(
     )
     net.cpu()
     raw = {name: logits(net, rows) for name, rows in held.items()}
-    threshold = calibrate(net, raw, held, settings.false_positive_rate)
+    threshold = calibrate(net, raw["calibration"], held["calibration"], tables["calibration"], settings)
     scored = {
         name: Scored(tables[name], rows.is_fraud(), probabilities(net, raw[name]), prepared.baseline.probability(rows))
         for name, rows in held.items()
     }
     progress(90, 100, "shuffling the inputs for their importance")
     importance = permutation_importance(net, tables["validation"], settings.seed)
-    return Fitted(net, history, threshold, scored, importance)
+    progress(94, 100, "judging the held-out rows, slice by slice")
+    judgement = judge(scored, threshold, source.feature_set, settings.seed)
+    return Fitted(net, history, scored, judgement, importance)
 
 
 def prepare(source: Source, settings: Training) -> Prepared:
@@ -185,18 +186,16 @@ def probabilities(net: FraudNet, raw: NDArray[np.float64]) -> NDArray[np.float64
         return net.probability(torch.from_numpy(raw)).numpy().astype(np.float64)
 
 
-def calibrate(
-    net: FraudNet, raw: Mapping[str, NDArray[np.float64]], held: Mapping[str, Rows], false_positive_rate: float
-) -> float:
-    """Fit the network's scale and shift on the calibration part, from the uncalibrated logits `raw` of each part.
+def calibrate(net: FraudNet, raw: NDArray[np.float64], rows: Rows, table: pa.Table, settings: Training) -> Threshold:
+    """Fit the network's scale and shift on the calibration part, all of whose rows and logits are given.
 
-    Returns the threshold that keeps the budget of false alarms there.
+    Returns the threshold that keeps the budget there.
     """
-    logit, is_fraud = raw["calibration"], held["calibration"].is_fraud()
-    scale, shift = fit_platt(logit, is_fraud)
+    is_fraud = rows.is_fraud()
+    scale, shift = fit_platt(raw, is_fraud)
     net.scale.fill_(scale)
     net.shift.fill_(shift)
-    return threshold_at_fpr(is_fraud, probabilities(net, logit), false_positive_rate)
+    return choose_threshold(settings, is_fraud, probabilities(net, raw), moments_us(table))
 
 
 def _log_epoch(epoch: Epoch, log_metric: LogMetric) -> None:
@@ -217,7 +216,7 @@ def _record(fitted: Fitted, settings: Training, hardware: Hardware) -> dict[str,
         "parameters": sum(weight.numel() for weight in fitted.net.parameters()),
         "history": [asdict(epoch) for epoch in fitted.history.epochs],
         "best_epoch": fitted.history.best,
-        "threshold": fitted.threshold,
+        **fitted.judgement.to_dict(),
         "scale": float(fitted.net.scale),
         "shift": float(fitted.net.shift),
         "importance": dict(fitted.importance),
@@ -226,7 +225,7 @@ def _record(fitted: Fitted, settings: Training, hardware: Hardware) -> dict[str,
 
 def _draw(folder: Path, fitted: Fitted) -> None:
     test = fitted.scored["test"]
-    shown = Shown(test.labels, test.probability, test.logistic, fitted.threshold)
+    shown = Shown(test.labels, test.probability, test.logistic, fitted.judgement.threshold.value)
     draw_pictures(folder, shown, fitted.history.epochs, fitted.history.best, fitted.importance)
 
 

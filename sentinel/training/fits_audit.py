@@ -177,12 +177,12 @@ def _values(prepared: Prepared) -> Values:
 
 def _calibrated(source: Source, prepared: Prepared, settings: Training) -> Values:
     """What the calibration part decided, for an untrained network: as good as any to see what it is fitted on."""
-    _, held = hold_out(source, prepared)
+    tables, held = hold_out(source, prepared)
     raw = {name: logits(prepared.net, rows) for name, rows in held.items()}
-    threshold = calibrate(prepared.net, raw, held, settings.false_positive_rate)
+    threshold = calibrate(prepared.net, raw["calibration"], held["calibration"], tables["calibration"], settings)
     return {
         "the calibration": np.array([float(prepared.net.scale), float(prepared.net.shift)]),
-        "the threshold": np.array(threshold),
+        "the threshold": np.array(threshold.value),
     }
 
 

@@ -34,8 +34,9 @@ class Source:
 
     @property
     def described_by(self) -> tuple[str, ...]:
-        """The columns that scores.parquet keeps beside the scores."""
-        return (*DESCRIBING, *self.feature_set["categorical"], *self.feature_set["slices"])
+        """The columns that scores.parquet keeps beside the scores; an age that is null says that the key is new."""
+        ages = [age["name"] for age in self.feature_set["ages"] if age["kind"] == "spending"]
+        return (*DESCRIBING, *self.feature_set["categorical"], *self.feature_set["slices"], *ages)
 
     def inputs(self) -> ModelInputs:
         """The vocabularies come from the training rows alone."""

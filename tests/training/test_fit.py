@@ -77,7 +77,8 @@ def test_stored_scores_are_those_of_the_stored_model(run: Run) -> None:
     np.testing.assert_allclose(test["probability"].to_numpy(), expected, atol=1e-6)
     assert test.column_names == [
         "split", "transaction_id", "event_timestamp", "customer_id", "amount_minor", "is_fraud", "channel",
-        "fraud_kind", "probability", "logistic",
+        "fraud_kind", "customer_spending_age_us", "merchant_spending_age_us", "customer_merchant_spending_age_us",
+        "probability", "logistic",
     ]  # fmt: skip
 
 

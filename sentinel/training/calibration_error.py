@@ -10,7 +10,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sentinel.metrics import expected_calibration_error
 from sentinel.training.intervals import Counts, Estimate, Figures, resampled
 
 BINS = 20
@@ -25,7 +24,7 @@ def calibration_error_estimate(labels: NDArray[np.bool_], scores: NDArray[np.flo
         of_bins = np.add.reduceat(drawn * gaps, bins, axis=1)
         return np.abs(of_bins).sum(axis=1) / drawn.sum(axis=1)
 
-    return resampled(expected_calibration_error(labels, scores, BINS), counts, error, seed)
+    return resampled(counts, error, seed)
 
 
 def _cells(labels: NDArray[np.bool_], scores: NDArray[np.float64]) -> tuple[Counts, Figures, NDArray[np.intp]]:

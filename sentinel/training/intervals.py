@@ -12,8 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sentinel.metrics import pr_auc, roc_auc
-
 CONFIDENCE = 0.95
 RESAMPLES = 200
 _Z = 1.959963984540054  # of the normal distribution, for CONFIDENCE
@@ -42,33 +40,32 @@ def share(found: int, of: int) -> Estimate:
     return Estimate(value, max(0.0, min(value, middle - half)), min(1.0, max(value, middle + half)))
 
 
-def resampled(value: float, counts: Counts, statistic: Statistic, seed: int) -> Estimate:
+def resampled(counts: Counts, statistic: Statistic, seed: int) -> Estimate:
     """Hall's symmetric bootstrap interval (1988) of a figure between 0 and 1: as far as 95 % of the resamples stray.
 
-    `counts` [K]: the rows of each cell of interchangeable rows; drawing their sum of rows anew is one multinomial
-    draw over cells. `statistic` takes such draws [R, K] and gives the figure of each [R]; NaN where there is none.
+    `counts` [K]: the rows of each cell of interchangeable rows. Each row is drawn Poisson(1) times (Hanley and
+    MacGibbon, 2006), so that a cell of n rows is drawn Poisson(n) times, whatever n: rows are never touched.
+    `statistic` takes such counts [R, K] and gives the figure of each [R]; NaN where there is none.
     """
     random = np.random.default_rng(seed)
-    rows = int(counts.sum())
-    chances = counts / rows
+    value = float(statistic(counts[None])[0])
     block = max(1, _MOST_DRAWN // len(counts))
     drawn = [
-        statistic(random.multinomial(rows, chances, size=min(block, RESAMPLES - done)))
+        statistic(random.poisson(counts, size=(min(block, RESAMPLES - done), len(counts))))
         for done in range(0, RESAMPLES, block)
     ]
-    strayed = np.abs(np.concatenate(drawn) - value)
-    reach = float(np.nanquantile(strayed, CONFIDENCE))
+    reach = float(np.nanquantile(np.abs(np.concatenate(drawn) - value), CONFIDENCE))
     return Estimate(value, max(0.0, value - reach), min(1.0, value + reach))
 
 
 def pr_auc_estimate(labels: NDArray[np.bool_], scores: NDArray[np.float64], seed: int) -> Estimate:
     cells = _ranked(labels, scores)
-    return resampled(pr_auc(labels, scores), cells.reshape(-1), _pr_auc_of, seed)
+    genuine_and_frauds = np.stack([cells[:-1, 0] + cells[:-1, 2], cells[:-1, 1]])  # what is below every fraud is free
+    return resampled(genuine_and_frauds.reshape(-1), _pr_auc_of, seed)
 
 
 def roc_auc_estimate(labels: NDArray[np.bool_], scores: NDArray[np.float64], seed: int) -> Estimate:
-    cells = _ranked(labels, scores)
-    return resampled(roc_auc(labels, scores), cells.reshape(-1), _roc_auc_of, seed)
+    return resampled(_ranked(labels, scores).T.reshape(-1), _roc_auc_of, seed)
 
 
 def _ranked(labels: NDArray[np.bool_], scores: NDArray[np.float64]) -> Counts:
@@ -80,28 +77,24 @@ def _ranked(labels: NDArray[np.bool_], scores: NDArray[np.float64]) -> Counts:
     levels, frauds = np.unique(scores[labels], return_counts=True)
     genuine = np.sort(scores[~labels])
     below, up_to = (np.searchsorted(genuine, levels, side) for side in ("left", "right"))
-    tied = up_to - below
     above = np.append(below[1:], len(genuine)) - up_to
-    cells = np.stack([above, frauds, tied], axis=1)[::-1]
-    rest = len(genuine) - int(above.sum()) - int(tied.sum())
-    return np.concatenate([cells, [[rest, 0, 0]]]).astype(np.int64)
+    cells = np.stack([above, frauds, up_to - below], axis=1)[::-1]
+    return np.concatenate([cells, [[below[0], 0, 0]]]).astype(np.int64)
 
 
 def _pr_auc_of(drawn: Counts) -> Figures:
-    """Average precision of each draw [R, (F + 1) * 3]."""
-    cells = drawn.reshape(len(drawn), -1, 3)
-    found = cells[:, :, 1].cumsum(axis=1)
-    flagged = cells.sum(axis=2).cumsum(axis=1)
+    """Average precision of each draw [R, 2 * F]."""
+    genuine, frauds = drawn.reshape(len(drawn), 2, -1).swapaxes(0, 1)
+    found = frauds.cumsum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        precision = np.where(flagged > 0, found / flagged, 0.0)
-        return (cells[:, :, 1] * precision).sum(axis=1) / found[:, -1]
+        precision = np.where(found > 0, found / (found + genuine.cumsum(axis=1)), 0.0)
+        return (frauds * precision).sum(axis=1) / found[:, -1]
 
 
 def _roc_auc_of(drawn: Counts) -> Figures:
-    """The chance that a fraud scores above a genuine row, ties half, of each draw [R, (F + 1) * 3]."""
-    cells = drawn.reshape(len(drawn), -1, 3)
-    frauds, tied = cells[:, :, 1], cells[:, :, 2]
-    genuine = cells[:, :, 0] + tied
+    """The chance that a fraud scores above a genuine row, ties half, of each draw [R, 3 * (F + 1)]."""
+    between, frauds, tied = drawn.reshape(len(drawn), 3, -1).swapaxes(0, 1)
+    genuine = between + tied
     below = genuine.sum(axis=1, keepdims=True) - genuine.cumsum(axis=1) + tied / 2
     with np.errstate(divide="ignore", invalid="ignore"):
         return (frauds * below).sum(axis=1) / (frauds.sum(axis=1) * genuine.sum(axis=1).astype(np.float64))

@@ -56,7 +56,7 @@ def judge_slices(
     """Every slice that has rows, grouping by grouping; `days` are those that the rows span."""
     found: list[Slice] = []
     for grouping in groupings:
-        order = np.argsort(grouping.codes, kind="stable")
+        order = np.argsort(grouping.codes.astype(np.int16), kind="stable")  # 16 bits are sorted by radix
         ends = np.searchsorted(grouping.codes[order], np.arange(len(grouping.names)), "right")
         for name, rows in zip(grouping.names, np.split(order, ends)[:-1], strict=True):
             if len(rows):

@@ -1,0 +1,111 @@
+"""One of the processes that train one model together.
+
+    python -m sentinel.training.worker JOB_FOLDER MEETING_FILE
+
+torchrun's agent starts it and says in the environment which of how many it is.
+"""
+
+# torch types many of its functions loosely, and names few of them as its own:
+# pyright: reportUnknownMemberType=false, reportPrivateImportUsage=false
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sentinel.training.agent import AGENT
+from sentinel.training.lifeline import end_with
+
+if TYPE_CHECKING:
+    from sentinel.model.network import FraudNet
+    from sentinel.training.messages import Messages
+    from sentinel.training.peers import Peers
+
+# A process waits so long for another that rests its hot card, compiles or judges; one that ended is noticed at once.
+WAIT = timedelta(hours=6)
+
+
+def main(job: Path, meeting: Path) -> int:
+    """The exit status."""
+    end_with(int(os.environ[AGENT]))
+    from sentinel.errors import SentinelError  # from here on imports take seconds
+    from sentinel.storage import write_json
+    from sentinel.training.failures import Failure, failure_file
+    from sentinel.training.messages import LogMessages, Messages
+
+    rank = int(os.environ["RANK"])
+    messages = Messages(job, rank)
+    logging.getLogger("sentinel").addHandler(LogMessages(messages))
+    logging.getLogger("sentinel").setLevel(logging.INFO)
+    try:
+        with process_group(meeting) as peers:
+            run(job, peers, messages)
+    except Exception as error:  # whatever it is, the launching process must be able to tell it
+        traceback.print_exc()
+        write_json(failure_file(job, rank), asdict(Failure.of(rank, error)))
+        return error.exit_code if isinstance(error, SentinelError) else 1
+    return 0
+
+
+@contextmanager
+def process_group(meeting: Path) -> Generator[Peers]:
+    """Join the others of this training. CPU tensors are summed by gloo, those of a GPU by NCCL."""
+    import torch.distributed as distributed
+
+    from sentinel.training.peers import Peers
+
+    rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    backend = "cpu:gloo,cuda:nccl" if distributed.is_nccl_available() else "gloo"
+    store = distributed.FileStore(str(meeting), world)
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=WAIT)
+    yield Peers(rank, world)
+    distributed.destroy_process_group()  # not after a failure: it would wait for those that do not come
+
+
+def run(folder: Path, peers: Peers, messages: Messages) -> None:
+    """Train the job's network; the first process tells how far it is, and stores what comes of it."""
+    from sentinel.metrics import pr_auc
+    from sentinel.training.hardware import choose_hardware, deterministic
+    from sentinel.training.job import Job
+    from sentinel.training.loop import train
+    from sentinel.training.rows import ResidentRows, logits
+
+    job = Job.read(folder)
+    hardware = choose_hardware(job.settings, int(os.environ["LOCAL_RANK"]))
+    with deterministic(job.seed, job.settings.deterministic):
+        net = job.net().to(hardware.device)
+        rows = ResidentRows(job.train(), hardware.device)
+        judged = job.judged()
+        held = judged.to(hardware.device) if judged else None
+
+        def judge(candidate: FraudNet) -> float:
+            assert held is not None
+            return pr_auc(held.is_fraud(), logits(candidate, held))
+
+        history = train(
+            net,
+            rows,
+            job.settings,
+            hardware,
+            judge if held else None,
+            seed=job.seed,
+            peers=peers,
+            progress=messages.progress,
+        )
+    if peers.is_first:
+        job.write_result(net.cpu(), history)
+
+
+if __name__ == "__main__":
+    code = main(Path(sys.argv[1]), Path(sys.argv[2]))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # a broken group's threads would keep an orderly end waiting

@@ -31,13 +31,15 @@ from sentinel.model.network import FraudNet, NetworkSize
 from sentinel.progress import Progress, silent
 from sentinel.storage import complete_folder, require_free_disk, sha256_path, write_json
 from sentinel.training.calibration import fit_platt
+from sentinel.training.draw import Draw
 from sentinel.training.hardware import Hardware, choose_hardware, deterministic
 from sentinel.training.importance import permutation_importance
 from sentinel.training.judging import Judgement, Scored, judge, moments_us, scores_table
 from sentinel.training.logistic import LogisticBaseline
-from sentinel.training.loop import Draw, Epoch, History, train
+from sentinel.training.loop import train
 from sentinel.training.pictures import Shown, draw_pictures
-from sentinel.training.rows import Rows, logits, make_rows
+from sentinel.training.position import Epoch, History
+from sentinel.training.rows import ResidentRows, Rows, logits, make_rows
 from sentinel.training.source import Source, open_source
 from sentinel.training.threshold import Threshold, choose_threshold
 
@@ -123,7 +125,7 @@ def _fit(
     judged = held["validation"].to(hardware.device)
     history = train(
         net.to(hardware.device),
-        prepared.rows.to(hardware.device),
+        ResidentRows(prepared.rows, hardware.device),
         settings,
         hardware,
         lambda candidate: pr_auc(judged.is_fraud(), logits(candidate, judged)),
@@ -173,7 +175,7 @@ def make_network(
 ) -> FraudNet:
     """An untrained network whose bins and indicators fit the training rows."""
     draw = Draw(rows.labels, max(1, BIN_GENUINE // max(1, int(rows.labels.sum()))), settings.seed)
-    sample = rows.take(draw.epoch())
+    sample = rows.take(draw.epoch(0))
     weights = torch.where(sample.labels > 0, 1.0, math.exp(draw.correction))
     encoding = Encoding.fit(sample.derived, sample.labels > 0, weights, inputs, settings.bins)
     size = NetworkSize(settings.width, settings.layers, settings.dropout)

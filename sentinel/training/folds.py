@@ -28,7 +28,7 @@ from sentinel.training.fit import make_network
 from sentinel.training.hardware import choose_hardware, deterministic
 from sentinel.training.judging import ALERTS_A_DAY, DAY_US
 from sentinel.training.loop import train
-from sentinel.training.rows import Rows, logits, make_rows
+from sentinel.training.rows import ResidentRows, Rows, logits, make_rows
 from sentinel.training.source import LEAST_ROWS_OF_A_VALUE, MOST_VALUES
 
 
@@ -147,5 +147,6 @@ def fit_and_judge(data: FoldedRows, fold: Fold, settings: Training, seed: int) -
     with deterministic(seed):
         derive = DerivedFeatures(inputs, data.feature_set, data.fraud_rate)
         net = make_network(known, derive, inputs, data.feature_set, settings)
-        train(net.to(hardware.device), known.to(hardware.device), settings, hardware, None, seed=seed)
+        rows = ResidentRows(known, hardware.device)
+        train(net.to(hardware.device), rows, settings, hardware, None, seed=seed)
     return data.judge(fold, logits(net.cpu(), data.asked(fold)))

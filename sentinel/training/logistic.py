@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from sentinel.model.inputs import ModelInputs
-from sentinel.training.loop import Draw
+from sentinel.training.draw import Draw
 from sentinel.training.rows import BLOCK, Rows
 
 ITERATIONS = 200
@@ -25,7 +25,7 @@ class LogisticBaseline:
 
     def __init__(self, rows: Rows, inputs: ModelInputs, genuine_per_fraud: int, seed: int) -> None:
         draw = Draw(rows.labels, genuine_per_fraud, seed)
-        sample = rows.take(draw.epoch())
+        sample = rows.take(draw.epoch(0))
         self.codes = [vocabulary.codes for vocabulary in inputs.categorical]
         self.mean = sample.derived.nanmean(dim=0).nan_to_num()
         spread = (sample.derived - self.mean).square().nanmean(dim=0).nan_to_num().sqrt()

@@ -1,7 +1,10 @@
-"""The training loop. It knows rows, a network and a judge; no files, no stages, no orchestrator.
+"""The training loop. It knows rows, a network and a judge; no stages, no orchestrator.
 
 Frauds are rare: an epoch has every fraud and freshly drawn genuine rows. Drawing a share r of the genuine rows
 raises the odds of fraud by 1 / r, so the loss sees logit + log(1 / r) and the logit itself stays that of all rows.
+
+Nothing is drawn from a generator's past: the order of an epoch and the dropout of a step are functions of their
+numbers. A checkpoint is therefore whole without random states, and a resumed run ends with the same weights.
 """
 
 # torch types many of its functions loosely:
@@ -9,115 +12,96 @@ raises the odds of fraud by 1 / r, so the loss sees logit + log(1 / r) and the l
 
 from __future__ import annotations
 
-import copy
 import math
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn import functional
-from torch.optim import AdamW
-from torch.optim.lr_scheduler import OneCycleLR
 
 from sentinel.config import Training
 from sentinel.errors import TrainingFailed
 from sentinel.model.network import FraudNet
-from sentinel.model.row_dropout import RowKeys
 from sentinel.progress import Progress, silent
+from sentinel.training.checkpoint import Checkpoints
+from sentinel.training.draw import Draw
 from sentinel.training.hardware import Hardware
-from sentinel.training.rows import Rows
+from sentinel.training.micro_batches import MicroBatches, is_out_of_memory, memory_key
+from sentinel.training.peers import ALONE, Peers
+from sentinel.training.position import Epoch, History
+from sentinel.training.probe import Probe
+from sentinel.training.rows import TrainingRows
+from sentinel.training.run import Judge, TrainingRun
+from sentinel.training.step import Plan, Score, Stepper
 
 LEAST_STEPS = 40  # an epoch: a small table gets smaller batches, or it would end before it has learned
 LEAST_BATCH = 16
 
-Judge = Callable[[FraudNet], float]  # larger is better
 
-
-@dataclass(frozen=True)
-class Epoch:
-    number: int  # from 1
-    loss: float
-    validation_pr_auc: float | None
-    learning_rate: float
-    seconds: float
-
-
-@dataclass(frozen=True)
-class History:
-    epochs: tuple[Epoch, ...]
-    best: int  # number of the epoch whose weights were kept
-    rows_a_second: float
-    batch_size: int
-
-
-class Draw:
-    """The rows of an epoch: every fraud, and genuine ones drawn without replacement, in random order."""
-
-    def __init__(self, labels: Tensor, genuine_per_fraud: int, seed: int) -> None:
-        labels = labels.cpu()
-        self.frauds, self.genuine = labels.nonzero().squeeze(1), (labels == 0).nonzero().squeeze(1)
-        self.drawn = min(len(self.genuine), genuine_per_fraud * len(self.frauds))
-        self.correction = math.log(len(self.genuine) / self.drawn)
-        self.generator = torch.Generator().manual_seed(seed)
-
-    def __len__(self) -> int:
-        return len(self.frauds) + self.drawn
-
-    def epoch(self) -> Tensor:
-        chosen = torch.randperm(len(self.genuine), generator=self.generator)[: self.drawn]
-        rows = torch.cat([self.frauds, self.genuine[chosen]])
-        return rows[torch.randperm(len(rows), generator=self.generator)]
+def no_watch() -> None:
+    """For callers without limits to watch."""
 
 
 def train(
     net: FraudNet,
-    rows: Rows,
+    rows: TrainingRows,
     settings: Training,
     hardware: Hardware,
     judge: Judge | None,
     *,
     seed: int,
+    peers: Peers = ALONE,
+    score: Score | None = None,
+    checkpoints: Checkpoints | None = None,
+    micro_batches: MicroBatches | None = None,
+    probe: Probe | None = None,
+    watch: Callable[[], None] = no_watch,
     progress: Progress = silent,
     finished: Callable[[Epoch], None] = lambda epoch: None,
 ) -> History:
     """Train `net` in place and leave it with the weights of its best epoch; without a judge, of the last.
 
-    Raises TrainingFailed when the loss is no number.
+    `score` is net.score where that was compiled. `watch` is called before every step; it may wait, or raise: then a
+    checkpoint is written first. Of several processes the first alone judges, tells and writes; one process alone
+    records a `probe`. Raises TrainingFailed when memory ends or, as NotFinite, when numbers do.
     """
     draw = Draw(rows.labels, settings.genuine_per_fraud, seed)
+    plan = make_plan(draw, settings, seed)
     start_from_prior(net, rows.labels)
-    optimizer = AdamW(net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    key = memory_key(hardware, settings, sum(weight.numel() for weight in net.parameters()))
+    known = micro_batches.get(key) if micro_batches else None
+    try:
+        at_once = _from_first(known or plan.batch_size, peers, hardware.device)
+        stepper = Stepper(net, plan, hardware, peers, score, at_once)
+        run = TrainingRun(rows, settings, draw, stepper, judge, checkpoints, probe if peers.world == 1 else None, watch)
+        run.resume()
+        while run.is_going():
+            _tell_epoch(progress, run.position.epoch, settings.epochs, peers)
+            epoch = run.train_epoch()
+            if peers.is_first:
+                finished(epoch)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise TrainingFailed(f"Training does not fit into memory: {error}. Make the network smaller.") from error
+    if peers.is_first:
+        if micro_batches and stepper.micro_batch < stepper.share:
+            micro_batches.remember(key, stepper.micro_batch)
+        progress(settings.epochs, settings.epochs, "trained")
+    return run.finish()
+
+
+def make_plan(draw: Draw, settings: Training, seed: int) -> Plan:
     batch_size = min(settings.batch_size, max(LEAST_BATCH, len(draw) // LEAST_STEPS))
-    steps = math.ceil(len(draw) / batch_size)
-    schedule = OneCycleLR(optimizer, settings.learning_rate, total_steps=settings.epochs * steps)
-    scaler = torch.GradScaler(hardware.device.type, enabled=hardware.scales_gradients)
-    keys = RowKeys(net, seed, batch_size, hardware.device)
-    epochs: list[Epoch] = []
-    best, kept, spent = 0, copy.deepcopy(net.state_dict()), 0.0
-    for number in range(1, settings.epochs + 1):
-        progress(number - 1, settings.epochs, f"epoch {number} of {settings.epochs}")
-        begun = time.perf_counter()
-        net.train()
-        loss = _epoch(net, rows, draw, batch_size, hardware, optimizer, schedule, scaler, keys)
-        spent += time.perf_counter() - begun
-        if not math.isfinite(loss):
-            raise TrainingFailed(
-                f"The loss became {loss} in epoch {number}. Lower training.learning_rate (now "
-                f'{settings.learning_rate:g}) or set training.precision = "fp32" (now {hardware.precision}).'
-            )
-        score = judge(net) if judge else None
-        epochs.append(Epoch(number, loss, score, float(schedule.get_last_lr()[0]), time.perf_counter() - begun))
-        finished(epochs[-1])
-        if score is None or best == 0 or score > (epochs[best - 1].validation_pr_auc or 0.0):
-            best, kept = number, copy.deepcopy(net.state_dict())
-        if number - best >= settings.patience:
-            break
-    net.load_state_dict(kept)
-    net.eval()
-    progress(settings.epochs, settings.epochs, "trained")
-    return History(tuple(epochs), best, len(draw) * len(epochs) / spent, batch_size)
+    an_epoch = math.ceil(len(draw) / batch_size)
+    return Plan(
+        seed=seed,
+        batch_size=batch_size,
+        steps_an_epoch=an_epoch,
+        steps=settings.epochs * an_epoch,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        correction=draw.correction,
+    )
 
 
 def start_from_prior(net: FraudNet, labels: Tensor) -> None:
@@ -129,33 +113,13 @@ def start_from_prior(net: FraudNet, labels: Tensor) -> None:
         last.bias.fill_(math.log(rate / (1 - rate)))
 
 
-def _epoch(
-    net: FraudNet,
-    rows: Rows,
-    draw: Draw,
-    batch_size: int,
-    hardware: Hardware,
-    optimizer: AdamW,
-    schedule: OneCycleLR,
-    scaler: torch.GradScaler,
-    keys: RowKeys,
-) -> float:
-    """Mean loss of one epoch."""
-    total = torch.zeros((), device=hardware.device)
-    for batch in _batches(rows, draw.epoch().to(hardware.device), batch_size):
-        keys.use(schedule.last_epoch, 0, len(batch))
-        with hardware.autocast():
-            answer = net.score(batch.derived, batch.categorical)
-        loss = functional.binary_cross_entropy_with_logits(answer.float() + draw.correction, batch.labels)
-        optimizer.zero_grad(set_to_none=True)
-        scaler.scale(loss).backward()
-        scaler.step(optimizer)
-        scaler.update()
-        schedule.step()
-        total += loss.detach() * len(batch)
-    return float(total) / len(draw)
+def _from_first(number: int, peers: Peers, device: torch.device) -> int:
+    """The first process's number, in all of them."""
+    if peers.world == 1:
+        return number
+    return int(peers.sum(torch.tensor(float(number if peers.is_first else 0), dtype=torch.float64, device=device)))
 
 
-def _batches(rows: Rows, positions: Tensor, size: int) -> Iterator[Rows]:
-    for start in range(0, len(positions), size):
-        yield rows.take(positions[start : start + size])
+def _tell_epoch(progress: Progress, number: int, epochs: int, peers: Peers) -> None:
+    if peers.is_first:
+        progress(number - 1, epochs, f"epoch {number} of {epochs}")

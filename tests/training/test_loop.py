@@ -11,10 +11,13 @@ from sentinel.errors import TrainingFailed
 from sentinel.model.derived import DerivedFeatures
 from sentinel.model.inputs import ModelInputs
 from sentinel.model.network import FraudNet
+from sentinel.training.draw import Draw
 from sentinel.training.fit import make_network
 from sentinel.training.hardware import Hardware, choose_hardware, deterministic
-from sentinel.training.loop import Draw, Epoch, Judge, train
-from sentinel.training.rows import Rows, logits, make_rows
+from sentinel.training.loop import train
+from sentinel.training.position import Epoch
+from sentinel.training.rows import ResidentRows, Rows, logits, make_rows
+from sentinel.training.run import Judge
 from tests.model.raw import feature_set, features_table
 from tests.training.conftest import SETTINGS
 
@@ -32,10 +35,14 @@ def new_net(rows: Rows, settings: Training = SETTINGS) -> FraudNet:
     return make_network(rows, DerivedFeatures(INPUTS, FEATURES), INPUTS, FEATURES, settings)
 
 
+def resident(rows: Rows) -> ResidentRows:
+    return ResidentRows(rows, CPU.device)
+
+
 def fitted(rows: Rows, settings: Training = SETTINGS, judge: Judge | None = None, hardware: Hardware = CPU) -> FraudNet:
     with deterministic(1):
         net = new_net(rows, settings)
-        train(net, rows, settings, hardware, judge, seed=1)
+        train(net, resident(rows), settings, hardware, judge, seed=1)
     return net
 
 
@@ -46,7 +53,7 @@ def weights(net: FraudNet) -> torch.Tensor:
 def test_an_epoch_has_every_fraud_and_freshly_drawn_genuine_rows() -> None:
     labels = torch.tensor([1.0] * 3 + [0.0] * 97)
     draw = Draw(labels, genuine_per_fraud=5, seed=0)
-    first, second = draw.epoch(), draw.epoch()
+    first, second = draw.epoch(1), draw.epoch(2)
     for epoch in (first, second):
         assert len(epoch) == len(draw) == 18 == len(epoch.unique())
         assert int(labels[epoch].sum()) == 3
@@ -57,13 +64,13 @@ def test_an_epoch_has_every_fraud_and_freshly_drawn_genuine_rows() -> None:
 def test_a_small_table_gets_smaller_batches(rows: Rows) -> None:
     settings = SETTINGS.model_copy(update={"epochs": 1, "batch_size": 4096})
     with deterministic(1):
-        history = train(new_net(rows), rows, settings, CPU, None, seed=1)
+        history = train(new_net(rows), resident(rows), settings, CPU, None, seed=1)
     assert history.batch_size == len(Draw(rows.labels, settings.genuine_per_fraud, 1)) // 40
 
 
 def test_more_genuine_rows_than_there_are_means_all_of_them() -> None:
     draw = Draw(torch.tensor([1.0, 0.0, 0.0]), genuine_per_fraud=50, seed=0)
-    assert sorted(draw.epoch().tolist()) == [0, 1, 2] and draw.correction == 0
+    assert sorted(draw.epoch(1).tolist()) == [0, 1, 2] and draw.correction == 0
 
 
 def test_learning_beats_chance_and_drawing_leaves_the_level_of_scores(rows: Rows) -> None:
@@ -81,7 +88,7 @@ def test_the_same_seed_gives_the_same_weights_to_the_bit(rows: Rows) -> None:
 def test_another_seed_gives_other_weights(rows: Rows) -> None:
     with deterministic(2):
         other = new_net(rows)
-        train(other, rows, SETTINGS, CPU, None, seed=2)
+        train(other, resident(rows), SETTINGS, CPU, None, seed=2)
     assert not torch.equal(weights(fitted(rows)), weights(other))
 
 
@@ -96,7 +103,7 @@ def test_best_epoch_is_restored_and_patience_ends_the_run(rows: Rows) -> None:
     settings = SETTINGS.model_copy(update={"epochs": 5, "patience": 2})
     with deterministic(1):
         net = new_net(rows)
-        history = train(net, rows, settings, CPU, judge, seed=1, finished=seen.append)
+        history = train(net, resident(rows), settings, CPU, judge, seed=1, finished=seen.append)
     assert history.best == 2
     assert [epoch.validation_pr_auc for epoch in seen] == [0.2, 0.9, 0.3, 0.1]
     assert torch.equal(weights(net), kept[1])
@@ -105,15 +112,15 @@ def test_best_epoch_is_restored_and_patience_ends_the_run(rows: Rows) -> None:
 
 def test_without_a_judge_the_last_epoch_is_kept(rows: Rows) -> None:
     with deterministic(1):
-        history = train(new_net(rows), rows, SETTINGS, CPU, None, seed=1)
+        history = train(new_net(rows), resident(rows), SETTINGS, CPU, None, seed=1)
     assert history.best == len(history.epochs) == SETTINGS.epochs
 
 
 def test_a_loss_that_is_no_number_ends_in_a_sentence(rows: Rows) -> None:
     net = new_net(rows)
     net.encoding.slope.fill_(float("nan"))
-    with pytest.raises(TrainingFailed, match=r"loss became nan in epoch 1.*learning_rate"):
-        train(net, rows, SETTINGS, CPU, None, seed=1)
+    with pytest.raises(TrainingFailed, match=r"no finite number in \d+ steps, at last in epoch 1.*learning_rate"):
+        train(net, resident(rows), SETTINGS, CPU, None, seed=1)
 
 
 def test_bf16_learns_like_fp32(rows: Rows) -> None:

@@ -227,7 +227,9 @@ def _record(fitted: Fitted, settings: Training, hardware: Hardware) -> dict[str,
 
 def _draw(folder: Path, fitted: Fitted) -> None:
     test = fitted.scored["test"]
-    shown = Shown(test.labels, test.probability, test.logistic, fitted.judgement.threshold.value)
+    judged = fitted.judgement
+    error = judged.intervals["expected_calibration_error"]
+    shown = Shown(test.labels, test.probability, test.logistic, judged.threshold.value, error, judged.slices)
     draw_pictures(folder, shown, fitted.history.epochs, fitted.history.best, fitted.importance)
 
 

@@ -18,11 +18,14 @@ from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve
 
 from sentinel.metrics import pr_auc
-from sentinel.training.loop import Epoch
+from sentinel.training.intervals import Estimate
+from sentinel.training.position import Epoch
+from sentinel.training.slices import Slice
 
 INCHES, DOTS = (6.4, 4.4), 110
 BINS = 20
 SHOWN_INPUTS = 20
+SHOWN_SLICES, INCHES_A_SLICE = 60, 0.24
 FRAUD, GENUINE, REFERENCE = "#c0392b", "#2c6fbb", "#7f8c8d"
 
 Probabilities = NDArray[np.float64]
@@ -31,12 +34,14 @@ Labels = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Shown:
-    """The test rows, as labels, the model's and the logistic baseline's probabilities, and the threshold."""
+    """The test rows, as labels, the model's and the logistic baseline's probabilities, and what was found on them."""
 
     labels: Labels
     probability: Probabilities
     logistic: Probabilities
     threshold: float
+    calibration_error: Estimate
+    slices: Sequence[Slice]
 
 
 def draw_pictures(
@@ -46,13 +51,16 @@ def draw_pictures(
     _save(folder / "precision_recall.png", lambda axes: _precision_recall(axes, shown))
     _save(folder / "calibration.png", lambda axes: _calibration(axes, shown))
     _save(folder / "score_histogram.png", lambda axes: _histogram(axes, shown))
+    _save(folder / "slices.png", lambda axes: _slices(axes, shown), _height(len(shown.slices)))
     _save(folder / "confusion.png", lambda axes: _confusion(axes, shown))
     _save(folder / "training_curves.png", lambda axes: _curves(axes, epochs, best))
     _save(folder / "importance.png", lambda axes: _importance(axes, importance))
 
 
-def _save(path: Path, draw: Callable[[Axes], None]) -> None:
-    figure = Figure(figsize=INCHES, dpi=DOTS, layout="constrained")  # no pyplot: it keeps figures in a global
+def _save(path: Path, draw: Callable[[Axes], None], height: float = INCHES[1]) -> None:
+    figure = Figure(
+        figsize=(INCHES[0], height), dpi=DOTS, layout="constrained"
+    )  # no pyplot: it keeps figures in a global
     FigureCanvasAgg(figure)
     draw(figure.add_subplot())
     figure.savefig(path, metadata={"Software": None})
@@ -80,9 +88,9 @@ def _calibration(axes: Axes, shown: Shown) -> None:
     pairs = [(shown.probability[part].mean(), shown.labels[part].mean()) for part in parts if len(part)]
     expected, observed = np.array(pairs).T
     floor = 0.5 / max(len(parts[0]), 1)  # half a fraud in a bin: where a bin without frauds is drawn
-    axes.plot(
-        np.maximum(expected, floor), np.maximum(observed, floor), "o-", color=FRAUD, label="20 bins of equal size"
-    )
+    error = shown.calibration_error
+    label = f"{BINS} bins of equal size: error {error.value:.2g} ({error.low:.2g} to {error.high:.2g})"
+    axes.plot(np.maximum(expected, floor), np.maximum(observed, floor), "o-", color=FRAUD, label=label)
     axes.plot([floor, 1], [floor, 1], color=REFERENCE, linestyle="--", label="perfect")
     axes.set(xlabel="mean probability", ylabel="share of frauds", xscale="log", yscale="log")
     axes.set_title(_rows("Calibration", shown))
@@ -99,6 +107,28 @@ def _histogram(axes: Axes, shown: Shown) -> None:
     axes.set(xlabel="probability of fraud", ylabel="rows (logarithmic)", yscale="log")
     axes.set_title(_rows("Scores by label", shown))
     axes.legend(loc="upper right")
+
+
+def _slices(axes: Axes, shown: Shown) -> None:
+    """A slice whose frauds are too few to say anything has its line, without a mark."""
+    slices = shown.slices[:SHOWN_SLICES]
+    height = np.arange(len(slices))
+    for label, colour, offset, figures in (
+        ("recall at the threshold", FRAUD, 0.15, [found.recall for found in slices]),
+        ("pr_auc", GENUINE, -0.15, [found.pr_auc for found in slices]),
+    ):
+        known = [(at, each) for at, each in zip(height + offset, figures, strict=True) if isinstance(each, Estimate)]
+        value, low, high = np.array([(each.value, each.low, each.high) for _, each in known]).reshape(-1, 3).T
+        places = [at for at, _ in known]
+        axes.errorbar(value, places, xerr=[value - low, high - value], fmt="o", ms=3, color=colour, label=label)
+    recall = float((shown.probability >= shown.threshold)[shown.labels].mean())
+    axes.axvline(recall, color=REFERENCE, linestyle="--", label=f"recall of all {recall:.3f}")
+    names = [f"{found.by}: {found.name[:30]} ({found.frauds:,} of {found.rows:,})" for found in slices]
+    axes.set_yticks(height.tolist(), names, parse_math=False)  # a $ of the data is no formula
+    axes.tick_params(axis="y", labelsize=7)
+    axes.set(xlabel="with intervals of 95 %", xlim=(0, 1), ylim=(len(slices) - 0.5, -0.5))
+    axes.set_title("Quality by slice (frauds of test rows)")
+    axes.figure.legend(loc="outside lower center", ncols=3, fontsize=8)
 
 
 def _confusion(axes: Axes, shown: Shown) -> None:
@@ -141,6 +171,10 @@ def _importance(axes: Axes, importance: Mapping[str, float]) -> None:
     axes.tick_params(axis="y", labelsize=7)
     axes.set(xlabel="pr_auc lost when shuffled (validation rows)")
     axes.set_title("Importance of the inputs")
+
+
+def _height(slices: int) -> float:
+    return 1.5 + INCHES_A_SLICE * min(slices, SHOWN_SLICES)
 
 
 def _rows(title: str, shown: Shown) -> str:

@@ -17,7 +17,7 @@ from sentinel.training.fit import fit
 from sentinel.training.splits import read_part, read_splits, split
 from tests.training.conftest import SETTINGS, TIMES
 
-PICTURES = {"precision_recall", "calibration", "score_histogram", "training_curves", "confusion", "importance"}
+PICTURES = {"precision_recall", "calibration", "score_histogram", "training_curves", "confusion", "importance", "slices"}
 ALLOWED = {".safetensors", ".json", ".parquet", ".png"}
 
 

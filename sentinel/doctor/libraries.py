@@ -17,11 +17,11 @@ from pathlib import Path
 
 from sentinel.config import Features
 from sentinel.doctor.finding import Finding
+from sentinel.gpu import REINSTALL, Card, card_fault, driver_fault
 from sentinel.spark_installed import java_version, missing_for_spark
 
 MEND = "Run `make setup`, which installs the lock again."
 SPARK_LOCK = "spark.lock"  # what `make spark` installs on top of the others
-REINSTALL = "Remove .venv and run `make run`, which installs the lock that fits this machine."
 NOT_LOCKED = {"sentinel", "pip", "setuptools", "wheel"}  # the project itself, and what makes a virtual environment
 # A graph is really run: a build with CUDA falls back to the CPU in silence when a library of CUDA's is missing.
 _TRY_GPU = """
@@ -33,7 +33,9 @@ model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir
 options = onnxruntime.SessionOptions()
 options.log_severity_level = 4
 session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CUDAExecutionProvider"])
-print(json.dumps({"torch": torch.cuda.is_available(), "providers": session.get_providers()}))
+seen = range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
+cards = [(torch.cuda.get_device_name(at), torch.cuda.get_device_capability(at)) for at in seen]
+print(json.dumps({"cards": cards, "built_for": torch.cuda.get_arch_list(), "providers": session.get_providers()}))
 """
 
 
@@ -146,25 +148,28 @@ def check_gpu(gpu: Gpu | None, builds: Builds) -> Finding:
     card = f"{gpu.name}, driver {gpu.driver} for CUDA up to {gpu.cuda}"
     if builds.torch is None:
         return Finding("gpu", "warning", f"{card}, but {built}: the GPU stays idle", REINSTALL)
-    if _major(gpu.cuda) < _major(builds.torch):
-        mend = f"Install an NVIDIA driver for CUDA {builds.torch} or later."
-        return Finding("gpu", "problem", f"{card}, but {built}", mend)
-    return _try_gpu(card, builds.torch)
+    if fault := driver_fault(gpu.driver, gpu.cuda, builds.torch):
+        return Finding("gpu", "problem", f"{gpu.name}: {fault.found}", fault.mend)
+    return _try_gpu(card, gpu.cuda, builds.torch)
 
 
 def _build(cuda: str | None) -> str:
     return f"CUDA {cuda}" if cuda else "the CPU"
 
 
-def _try_gpu(card: str, torch_cuda: str) -> Finding:
+def _try_gpu(card: str, driver_cuda: str, torch_cuda: str) -> Finding:
     done = subprocess.run([sys.executable, "-c", _TRY_GPU], capture_output=True, text=True, check=False, timeout=60)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
         return Finding("gpu", "problem", f"{card}, but torch or ONNX Runtime does not load: {reason}", MEND)
     answer = json.loads(done.stdout.strip().splitlines()[-1])
-    if not answer["torch"]:
+    if not answer["cards"]:
         mend = "Look at `nvidia-smi` and CUDA_VISIBLE_DEVICES, then restart the machine or mend the driver."
         return Finding("gpu", "problem", f"{card}, but torch (CUDA {torch_cuda}) cannot use it", mend)
+    for name, capability in answer["cards"]:
+        fault = card_fault(Card(name, (capability[0], capability[1])), answer["built_for"], driver_cuda, torch_cuda)
+        if fault:
+            return Finding("gpu", "problem", fault.found, fault.mend)
     if "CUDAExecutionProvider" not in answer["providers"]:
         return Finding("gpu", "problem", f"{card}; torch uses it, but ONNX Runtime has no CUDA provider", MEND)
     return Finding("gpu", "ok", f"{card}; torch (CUDA {torch_cuda}) and ONNX Runtime use it")

@@ -83,7 +83,8 @@ class Reproduced:
         }
 
 
-@flow(name="reproduce", flow_run_name="{run_id}", validate_parameters=True)
+# Prefect keeps the error of a run that fails, and would pickle it
+@flow(name="reproduce", flow_run_name="{run_id}", validate_parameters=True, result_serializer="json")
 def reproduce(
     run_id: Annotated[str, Field(min_length=1)], config: ConfigParameter = "configs/default.toml"
 ) -> State[Any]:

@@ -32,7 +32,8 @@ ConfigParameter = Annotated[str, Field(min_length=6)]
 VersionParameter = Annotated[str | None, Field(min_length=1)]
 
 
-@flow(name="train-to-deploy", flow_run_name="{config}", validate_parameters=True)
+# Prefect keeps the error of a run that fails, and would pickle it
+@flow(name="train-to-deploy", flow_run_name="{config}", validate_parameters=True, result_serializer="json")
 def train_to_deploy(
     config: ConfigParameter = "configs/default.toml", data_version: VersionParameter = None
 ) -> State[Any]:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from tests.artifact_formats import refusals
 from tests.main_job.project import Project, ingest, make_project, outcomes
 
 pytestmark = pytest.mark.timeout(600)
@@ -51,6 +52,10 @@ def test_shown_version_is_the_one_that_the_run_ended_with(project: Project, firs
     assert shown == {key: first[key] for key in SHOWN}
     for file in shown["files"]:
         assert (Path(shown["release_path"]) / file["path"]).stat().st_size == file["bytes"]
+
+
+def test_every_file_of_the_run_is_of_a_format_that_holds_no_code(project: Project, first: dict[str, object]) -> None:
+    assert refusals(project.home) == []
 
 
 def test_log_of_the_run_is_json_lines(project: Project, first: dict[str, object]) -> None:
@@ -169,3 +174,8 @@ def test_lost_mlflow_database_is_filled_again(project: Project) -> None:
     assert outcomes(again)["features"] is True
     assert outcomes(again)["train"] is False
     assert again["aliases"] == ["challenger", "champion"]
+
+
+def test_whatever_happened_no_file_holds_code(project: Project) -> None:
+    """Failed, refused and rejected runs leave files too."""
+    assert refusals(project.home) == []

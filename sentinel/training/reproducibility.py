@@ -1,0 +1,137 @@
+"""The verdict that every training ends with: does a fresh process, set down in its middle, come to the same weights?
+
+    python -m sentinel.training.reproducibility FOLDER RESULT.json PARENT_PID
+
+The steps are those that the training kept (probe.py), however long it was: the cost is constant. What could not be
+repeated is `not measured`, which no gate takes for a proof.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+TIMEOUT_S = 10.0  # of the whole verdict; importing torch takes some three
+_TAIL = 300  # characters of a failed process's last words
+
+Kind = Literal["bit-exact", "within", "not reproducible", "not measured"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`first_step_that_differs` counts the `steps` repeated ones from 1; `problem` says why nothing was measured.
+
+    `largest_difference`: absolute, of one weight after the last step; None where the two cannot be subtracted.
+    """
+
+    kind: Kind
+    largest_difference: float | None
+    first_step_that_differs: int | None
+    steps: int
+    seconds: float
+    problem: str | None = None
+
+    @property
+    def text(self) -> str:
+        """As it stands on a card or in a tag."""
+        if self.kind == "within":
+            return f"within {self.largest_difference:.1e}"
+        if self.kind == "not reproducible":
+            return f"not reproducible from step {self.first_step_that_differs} of {self.steps} on"
+        return self.kind
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"verdict": self.text, **asdict(self)}
+
+
+def verdict(folder: Path, timeout_s: float = TIMEOUT_S) -> Verdict:
+    """Repeat the steps that lie in `folder`. Never raises: what fails is `not measured`, with the reason."""
+    begun = time.perf_counter()
+    with tempfile.TemporaryDirectory() as scratch:
+        result = Path(scratch) / "result.json"
+        command = [sys.executable, "-m", __name__, str(folder.resolve()), str(result), str(os.getpid())]
+        try:
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return _not_measured(f"repeating it took longer than {timeout_s:g} s", begun)
+        if not result.is_file():
+            words = done.stderr[-_TAIL:].strip() or "without a word"
+            return _not_measured(f"the repeating process ended with {done.returncode}: {words}", begun)
+        found = json.loads(result.read_text())
+    return Verdict(seconds=time.perf_counter() - begun, **found)
+
+
+def _not_measured(problem: str, begun: float) -> Verdict:
+    return Verdict("not measured", None, None, 0, time.perf_counter() - begun, problem)
+
+
+def repeat(folder: Path) -> dict[str, Any]:
+    """The verdict's fields, but for the time."""
+    import torch  # here: this process says first whose child it is, which must not take seconds
+
+    from sentinel.training.hardware import Hardware, deterministic
+    from sentinel.training.probe import open_replay, read_probe, replay
+    from sentinel.training.weights import compare
+
+    recorded = read_probe(folder)
+    torch.set_num_threads(recorded.threads)
+    with deterministic(seed=0):  # no step draws from a generator
+        stepper = open_replay(recorded, Hardware(torch.device(recorded.device), recorded.precision))
+        digests = list(replay(recorded, stepper))
+    if not digests:
+        raise ValueError(f"{folder} holds no step to repeat")
+    differ = [
+        number for number, (now, then) in enumerate(zip(digests, recorded.digests, strict=True), 1) if now != then
+    ]
+    compared = compare(
+        recorded.after(), {name: weight.detach().cpu() for name, weight in stepper.net.named_parameters()}
+    )
+    if compared.kind != "bit-exact":
+        differ = differ or [len(digests)]  # the weights that were kept are not those whose digest was
+    return {
+        "kind": _kind(bool(differ), compared.kind == "different"),
+        "largest_difference": compared.largest if math.isfinite(compared.largest) else None,
+        "first_step_that_differs": differ[0] if differ else None,
+        "steps": len(digests),
+    }
+
+
+def _kind(differs: bool, is_far: bool) -> Kind:
+    if not differs:
+        return "bit-exact"
+    return "not reproducible" if is_far else "within"
+
+
+def _leave_out_the_compiler() -> None:
+    """The optimizer imports torch's compiler only to tell it to keep away: half of this process's time otherwise."""
+
+    def keep_away(function: Any = None, *_: Any, **__: Any) -> Any:
+        return function
+
+    compiler = ModuleType("torch._dynamo")
+    compiler.__dict__.update(disable=keep_away, graph_break=keep_away)
+    sys.modules[compiler.__name__] = compiler
+
+
+def _main(folder: str, result: str, parent: str) -> None:
+    from sentinel.storage import write_json
+    from sentinel.training.lifeline import end_with
+
+    end_with(int(parent))
+    _leave_out_the_compiler()
+    write_json(Path(result), repeat(Path(folder)))
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

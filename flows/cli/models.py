@@ -108,8 +108,27 @@ def _show(session: Session, document: dict[str, Any]) -> None:
     aliases = ", ".join(document["aliases"]) or "no alias"
     answers.print(f"[bold]{session.config.name} version {document['version']}[/] ({aliases}): {document['decision']}")
     answers.print(gate_table(document["gates"]))
+    _show_quality(document["quality"])
     for name in ("run_id", "data_digest", "feature_set_hash", "lock_sha256", "git_commit", "release_path"):
         answers.print(f"[dim]{name:<18}[/]{document[name]}", soft_wrap=True)
+
+
+def _show_quality(quality: dict[str, Any]) -> None:
+    from sentinel.promotion.quality import estimate, in_words
+
+    for sentence in in_words(quality):
+        answers.print(escape(sentence))
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("by", "slice"):
+        table.add_column(heading)
+    for heading in ("rows", "frauds", "alerts a day", "recall", "false-positive rate", "pr_auc"):
+        table.add_column(heading, justify="right")
+    for found in quality["slices"] or []:
+        counts = (f"{found['rows']:,}", f"{found['frauds']:,}", figure(found["alerts_a_day"]))
+        figures = (estimate(found[name]) for name in ("recall", "false_positive_rate", "pr_auc"))
+        table.add_row(escape(found["by"]), escape(found["name"]), *counts, *figures)
+    if quality["slices"]:
+        answers.print(table)
 
 
 def _list(documents: list[dict[str, Any]]) -> None:

@@ -26,6 +26,7 @@ from sentinel.paths import Paths
 from sentinel.promotion.catalogue import Catalogue, StoredVersion, read_catalogue
 from sentinel.promotion.decisions import Verdict, append_decision, read_chain
 from sentinel.promotion.layout import FACTS, GATES, Champion, protect
+from sentinel.promotion.quality import read_quality
 from sentinel.storage import sha256_file
 
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
@@ -241,6 +242,7 @@ class Registry:
             "decision": decisions[-1] if decisions else stored.tags.get("decision", "undecided"),
             "gates": [{key: gate[key] for key in _GATE_KEYS} for gate in judged["gates"]],
             "metrics": facts["metrics"],
+            "quality": read_quality(folder),
             "data_digest": facts["data_digest"],
             "feature_set_hash": facts["feature_set_hash"],
             "lock_sha256": facts["lock_sha256"],

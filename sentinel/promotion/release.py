@@ -133,7 +133,7 @@ def _copy_parts(
     if judged["model_sha256"] != candidates.model_sha256 or sha256_file(folder / GRAPH) != judged["model_sha256"]:
         raise RecordInvalid("The gate report is about another graph than the candidate's. Run again from the gate on.")
     training = _read(folder / EVIDENCE / TRAINING)
-    kept = {key: training[key] for key in ("threshold", "false_positive_rate") if key in training}
+    kept = {key: training[key] for key in ("threshold", "threshold_budget") if key in training}
     write_json(folder / "threshold.json", kept)
 
 

@@ -11,6 +11,7 @@ from typing import Any, cast
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from sentinel.promotion.layout import FACTS, GATES
+from sentinel.promotion.quality import estimate, in_words, read_quality
 
 _MOST_PICTURE_BYTES = 2_000_000  # base64 adds a third, and the whole page stays under 3 MB
 # (heading, key in measurements.json's variants)
@@ -40,7 +41,7 @@ def summary(facts: dict[str, Any], judged: dict[str, Any]) -> str:
 
 def _content(folder: Path) -> dict[str, Any]:
     facts, judged = _read(folder / FACTS), _read(folder / GATES)
-    measurements = _read(folder / "measurements.json")
+    measurements, quality = _read(folder / "measurements.json"), read_quality(folder)
     return {
         "facts": facts,
         "judged": judged,
@@ -48,6 +49,8 @@ def _content(folder: Path) -> dict[str, Any]:
         "metrics": sorted(facts["metrics"].items()),
         "splits": _read(folder / "splits.json"),
         "threshold": _read(folder / "threshold.json"),
+        "quality": in_words(quality),
+        "slices": quality["slices"] or [],
         "inputs": _read(folder / "inputs.json"),
         "columns": _VARIANT_COLUMNS,
         "variants": _variants(measurements),
@@ -89,6 +92,7 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters["figure"] = _figure  # pyright: ignore[reportUnknownMemberType]
+    environment.filters["estimate"] = estimate  # pyright: ignore[reportUnknownMemberType]
     return environment
 
 

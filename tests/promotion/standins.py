@@ -41,6 +41,22 @@ GATES = Gates(min_pr_auc=0.3, max_calibration_error=0.05, max_latency_p99_ms=100
 DATA_PROFILE = {"rows": 1}
 PROVENANCE = Provenance("d" * 32, "1" * 64, "c" * 40, True, 7, {"torch": "2.13.0"})
 ONLINE = {"is_online": True, "reason": "The online store holds them.", "sampled": 300, "mismatches": 0}
+_OF_ALL = {"value": 0.5, "low": 0.4, "high": 0.6}
+_SLICE = {"by": "country", "name": "<DE>", "rows": 500, "frauds": 60, "alerts_a_day": 1.5, "recall": _OF_ALL,
+          "false_positive_rate": {"value": 0.01, "low": 0.005, "high": 0.02}, "pr_auc": "too few"}  # fmt: skip
+QUALITY = {
+    "threshold": 0.35,
+    "threshold_budget": {"budget": "alerts_a_day", "asked": 12, "kept_on_calibration": 11.9},
+    "metrics": {
+        "test": {
+            "alerts_a_day": 12.5, "caught_fraud_amount_minor": 300_000.0, "missed_fraud_amount_minor": 100_000.0,
+        },
+    },
+    "intervals": dict.fromkeys(
+        ("pr_auc", "roc_auc", "expected_calibration_error", "recall", "false_positive_rate", "precision"), _OF_ALL
+    ),
+    "slices": [_SLICE],
+}  # fmt: skip
 _DAYS = {"train": (10, 50), "validation": (50, 57), "calibration": (57, 64), "test": (64, 85)}
 
 
@@ -231,7 +247,7 @@ def _trained(folder: Path, table: pa.Table, graph_file: Path, days: int, run_id:
     scored = scored.append_column("logistic", pa.array(noisy, pa.float32()))
     folder.mkdir(parents=True)
     pq.write_table(scored, folder / "scores.parquet")
-    write_json(folder / "training.json", {"threshold": 0.35})
+    write_json(folder / "training.json", QUALITY)
     return TrainedModel(**_kept(home, folder), run_id=run_id, metrics={"validation_pr_auc": 0.7})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -61,6 +62,8 @@ def test_show_and_list_speak_to_people(released: tuple[Registry, Release], tmp_p
 
     assert "version 1 (challenger, champion): promoted" in shown
     assert "better_than_champion  not applicable" in shown
+    assert "at most 12 alerts a day" in " ".join(shown.split())
+    assert re.search(r"country +<DE> +500 +60 +1\.5 +0\.5", shown)
     assert "promoted" in sentinel(tmp_path, "list")
 
 

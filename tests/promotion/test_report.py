@@ -42,6 +42,28 @@ def test_report_says_the_verdict_in_words_and_every_gate_with_value_and_threshol
     assert page.count('<span class="mark failed">failed</span>') == 2  # the verdict and the one gate
 
 
+def test_report_and_card_say_what_the_budget_means_and_the_quality_of_every_slice(rejected: Path) -> None:
+    page, card = (rejected / "report.html").read_text(), (rejected / "card.md").read_text()
+
+    for text in (page, card):
+        assert "at most 12 alerts a day on the calibration part (11.9 there)" in text
+        assert "On the test part that is 12.5 alerts a day" in text
+        assert "300,000 minor units are caught (75.0% of the money), 100,000 are missed" in text
+        assert "Expected calibration error 0.5 (0.4 to 0.6)" in text
+    for cell in ("country", "<b>&lt;DE&gt;</b>", "0.01 (0.005 to 0.02)", "too few"):
+        assert f">{cell}</td>" in page
+    assert "| country | `<DE>` | 500 | 60 | 1.5 | 0.5 (0.4 to 0.6) | 0.01 (0.005 to 0.02) | too few |" in card
+
+
+def test_release_without_the_record_of_its_quality_says_so(rejected: Path, tmp_path: Path) -> None:
+    for file in rejected.glob("*.json"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+
+    page = render_report(tmp_path, [])
+
+    assert "What the threshold means in alerts and money was not recorded." in page and "Quality by slice" not in page
+
+
 def test_pictures_stay_below_the_pages_limit_and_those_left_out_are_named(rejected: Path, tmp_path: Path) -> None:
     pictures = [tmp_path / f"picture_{number}.png" for number in range(4)]
     for picture in pictures:

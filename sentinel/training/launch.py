@@ -1,8 +1,15 @@
 """Several processes train one model, one on each device, started and watched by torchrun's agent.
 
-A job is a folder of files. Every process reads it, trains in step with the others (peers.py), and the first one
-leaves the result there. All talk through the loopback device and files of this machine alone, and none of them
-survives the process that launched them, however it ends.
+A job is a folder of files. Every process reads it, trains in step with the others, and the first one leaves the
+result there. All talk through the loopback device and files of this machine alone, and none of them survives the
+process that launched them, however it ends.
+
+The gradients are summed in the open (peers.py) and not by a wrapper such as DistributedDataParallel. Each process sums
+over its rows, and the sum over all is divided by the rows of the batch: what one process would compute, also where the
+shares differ by a row or a share is empty, while the wrapper takes the mean of the processes' means. Accumulation, a
+micro-batch that is halved on one card alone, and a step that is tried again need no part of the wrapper's that counts
+passes. And a network of a few megabytes is one message, where overlapping several with the backward pass saves less
+than they cost.
 """
 
 # torch types many of its functions loosely:
@@ -70,6 +77,7 @@ def launch(
                 follower.pass_on()
         finally:
             _end(agent)
+            shutil.rmtree(job / TORCHRUN_LOGS, ignore_errors=True)  # empty: all went to the one log
     follower.pass_on()
     if agent.returncode:
         raise first_failure(job, processes, job / LOG)

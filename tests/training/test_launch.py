@@ -80,7 +80,8 @@ def wait_for(is_true: Callable[[], bool], seconds: float = 120) -> None:
 def test_no_process_survives_the_killed_launcher(rows: Rows, tmp_path: Path) -> None:
     settings = SETTINGS.model_copy(update={"epochs": 100_000, "devices": 2})
     job = Job.write(tmp_path / "job", untrained(rows), rows, None, settings, seed=1)
-    launcher = subprocess.Popen([sys.executable, "-c", LAUNCHER, str(job.folder)])
+    environment = os.environ | {"TMPDIR": str(tmp_path)}  # killed, it cannot clean up
+    launcher = subprocess.Popen([sys.executable, "-c", LAUNCHER, str(job.folder)], env=environment)
     try:
         wait_for(
             lambda: (

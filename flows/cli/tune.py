@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sentinel.training.tuning import Found, Search, Tried
 
 INTERRUPTED = 130  # exit code, as of any program that Ctrl-C ends
-SHOWN = 10
+SHOWN = 5
 
 DataOption = Annotated[
     Path | None,
@@ -203,22 +203,30 @@ def _trial(tried: Tried) -> dict[str, Any]:
 
 
 def _show(found: Found, document: dict[str, Any]) -> None:
-    complete = sum(tried.is_complete for tried in found.tried)
-    title = f"{len(found.tried)} trials, {complete} on all {len(found.search.folds)} folds; the best of them"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for heading in ("trial", *FIGURES, *found.search.space):
-        table.add_column(heading, justify="right")
-    for tried in found.tried[:SHOWN]:
-        if tried.is_complete and tried.mean:
-            scores = [f"{tried.mean.to_dict()[figure]:.4f}" for figure in FIGURES]
-            table.add_row(str(tried.number), *scores, *(_short(tried.settings[name]) for name in found.search.space))
-    answers.print(table)
+    complete = [tried for tried in found.tried if tried.is_complete]
+    tried, folds = len(found.tried), len(found.search.folds)
+    answers.print(f"{tried} trials, {len(complete)} of them on all {folds} folds. The best, mean of the folds:")
+    answers.print(_table(found.search, complete[:SHOWN]))
     file = document["config"]
     if file:
         answers.print(f"[bold]best[/]       {escape(os.path.relpath(file))}: {_changes(found)}", soft_wrap=True)
     answers.print(f"[bold]MLflow[/]     experiment {document['mlflow']['experiment']}, one nested run a trial")
     if found.was_interrupted:
         answers.print("Interrupted. The same call goes on from here.")
+
+
+def _table(search: Search, best: list[Tried]) -> Table:
+    """A column a trial, so that many settings fit a narrow terminal."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("trial")
+    for tried in best:
+        table.add_column(str(tried.number), justify="right")
+    means = [tried.mean.to_dict() if tried.mean else {} for tried in best]
+    for figure in FIGURES:
+        table.add_row(figure, *(f"{mean[figure]:.4f}" for mean in means))
+    for name in search.space:
+        table.add_row(name, *(_short(tried.settings[name]) for tried in best))
+    return table
 
 
 def _changes(found: Found) -> str:

@@ -11,7 +11,7 @@ Their settings are those that as long a search as the network's found on the val
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -20,6 +20,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 
 from sentinel.errors import ConfigInvalid
 from sentinel.training.folds import Fold, FoldedRows, Scores
+from sentinel.training.tuning import Search, Settings
 
 TUNED = Path(__file__).with_name("tuned_peers.json")
 
@@ -64,6 +65,17 @@ def fit_and_judge_peer(data: FoldedRows, fold: Fold, peer: Peer, settings: Mappi
     model = peer.make(settings, seed)
     model.fit(known.derived.numpy(), known.is_fraud())
     return data.judge(fold, model.predict_proba(asked.derived.numpy())[:, 1])
+
+
+def peer_search(data: FoldedRows, key: str, judged_on: Mapping[str, Any], seed: int) -> Search:
+    """Settings of a peer, looked for as those of the network are."""
+    peer = PEERS[key]
+
+    def judge(tried: Settings) -> Iterator[Scores]:
+        for fold in data.folds:
+            yield fit_and_judge_peer(data, fold, peer, {**peer.start, **tried}, seed)
+
+    return Search(key, peer.start, peer.space, [fold.name for fold in data.folds], judge, judged_on, seed)
 
 
 def make_xgboost(settings: Mapping[str, Any], seed: int) -> Classifier:

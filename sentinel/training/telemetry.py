@@ -67,15 +67,15 @@ def hottest(readings: Mapping[str, float]) -> float | None:
 def watched_cards(
     cards: Sequence[int],
     limit: float,
-    log_metric: LogMetric,
+    log_metric: LogMetric | None,
     say: Callable[[str], None],
 ) -> Generator[HeatWatch]:
     """Log what the cards measure during the block; yield the watch over their temperature. On a CPU there are none.
 
-    Every process of a training watches all of its cards, so that all rest at once.
+    Every process of a training watches all of its cards, so that all rest at once; the first alone logs.
     """
     watch = HeatWatch(temperature_of(cards), limit, say=say)
-    if not cards:
+    if not cards or log_metric is None:
         yield watch
         return
     with sampled(CardReader(cards), log_metric):

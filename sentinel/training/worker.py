@@ -25,7 +25,9 @@ from sentinel.training.agent import AGENT
 from sentinel.training.lifeline import end_with
 
 if TYPE_CHECKING:
+    from sentinel.config import Training
     from sentinel.model.network import FraudNet
+    from sentinel.training.job import Job
     from sentinel.training.messages import Messages
     from sentinel.training.peers import Peers
 
@@ -33,52 +35,56 @@ if TYPE_CHECKING:
 WAIT = timedelta(hours=6)
 
 
-def main(job: Path, meeting: Path) -> int:
+def main(folder: Path, meeting: Path) -> int:
     """The exit status."""
     end_with(int(os.environ[AGENT]))
     from sentinel.errors import SentinelError  # from here on imports take seconds
     from sentinel.storage import write_json
     from sentinel.training.failures import Failure, failure_file
+    from sentinel.training.job import Job
     from sentinel.training.messages import LogMessages, Messages
 
     rank = int(os.environ["RANK"])
-    messages = Messages(job, rank)
+    messages = Messages(folder, rank)
     logging.getLogger("sentinel").addHandler(LogMessages(messages))
     logging.getLogger("sentinel").setLevel(logging.INFO)
     try:
-        with process_group(meeting) as peers:
+        job = Job.read(folder)
+        with process_group(job.settings, meeting) as peers:
             run(job, peers, messages)
     except Exception as error:  # whatever it is, the launching process must be able to tell it
         traceback.print_exc()
-        write_json(failure_file(job, rank), asdict(Failure.of(rank, error)))
+        write_json(failure_file(folder, rank), asdict(Failure.of(rank, error)))
         return error.exit_code if isinstance(error, SentinelError) else 1
     return 0
 
 
 @contextmanager
-def process_group(meeting: Path) -> Generator[Peers]:
+def process_group(settings: Training, meeting: Path) -> Generator[Peers]:
     """Join the others of this training. CPU tensors are summed by gloo, those of a GPU by NCCL."""
+    import torch
     import torch.distributed as distributed
 
     from sentinel.training.peers import Peers
 
     rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    backend = "cpu:gloo,cuda:nccl" if distributed.is_nccl_available() else "gloo"
+    backend = "gloo"
+    if settings.device != "cpu" and torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        backend = "cpu:gloo,cuda:nccl"
     store = distributed.FileStore(str(meeting), world)
     distributed.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=WAIT)
     yield Peers(rank, world)
     distributed.destroy_process_group()  # not after a failure: it would wait for those that do not come
 
 
-def run(folder: Path, peers: Peers, messages: Messages) -> None:
+def run(job: Job, peers: Peers, messages: Messages) -> None:
     """Train the job's network; the first process tells how far it is, and stores what comes of it."""
     from sentinel.metrics import pr_auc
     from sentinel.training.hardware import choose_hardware, deterministic
-    from sentinel.training.job import Job
     from sentinel.training.loop import train
     from sentinel.training.rows import ResidentRows, logits
 
-    job = Job.read(folder)
     hardware = choose_hardware(job.settings, int(os.environ["LOCAL_RANK"]))
     with deterministic(job.seed, job.settings.deterministic):
         net = job.net().to(hardware.device)

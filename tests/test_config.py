@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from sentinel.config import Duration, load_config
+from sentinel.config import Duration, Training, load_config
 from sentinel.errors import ConfigInvalid
 from sentinel.features.spec import feature_set
 from tests.conftest import ROOT
@@ -44,6 +44,11 @@ def test_every_shipped_configuration_is_valid(name: str) -> None:
         ('name = "handbook"', 'name = "handbook"\nfile = "x"', "unknown key 'file'"),
         ("fraud_scenario = {", "amount_minor = {", "'amount_minor' has a name that is taken"),
         ("fraud_scenario = {", "probability = {", "'probability' has a name that is taken"),
+        (
+            "[gates]",
+            "[training]\nfalse_positive_rate = 0.02\nalerts_a_day = 50\n\n[gates]",
+            ":25: training.alerts_a_day = 50: the threshold keeps one budget, and false_positive_rate = 0.02 is",
+        ),
     ],
 )
 def test_mistake_is_told_with_its_place(tmp_path: Path, old: str, new: str, told: str) -> None:
@@ -53,6 +58,16 @@ def test_mistake_is_told_with_its_place(tmp_path: Path, old: str, new: str, told
         load_config(file)
     assert told in str(caught.value)
     assert str(file) in str(caught.value)
+
+
+def test_threshold_keeps_the_one_budget_that_is_written_also_when_read_back() -> None:
+    budgets = [Training(), Training(false_positive_rate=0.02), Training(alerts_a_day=50)]
+    assert [(each.false_positive_rate, each.alerts_a_day) for each in budgets] == [
+        (0.01, None),
+        (0.02, None),
+        (None, 50),
+    ]
+    assert [Training.model_validate(each.model_dump(mode="json")) for each in budgets] == budgets
 
 
 def test_place_is_the_line_of_the_key(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from sentinel.metrics import (
     pr_auc,
     recall_at_fpr,
     roc_auc,
+    threshold_at_alerts,
     threshold_at_fpr,
 )
 
@@ -57,6 +58,21 @@ def test_threshold_keeps_the_budget_and_recall_cannot_be_had_cheaper(
     flagged = scores >= threshold_at_fpr(labels, scores, budget)
     assert flagged[~labels].mean() <= budget
     assert flagged[labels].mean() == pytest.approx(recall_at_fpr(labels, scores, budget))
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=40), st.integers(0, 50))
+def test_threshold_flags_at_most_so_many_rows_and_the_next_lower_score_more(points: list[float], alerts: int) -> None:
+    scores = np.array(points)
+    flagged = scores >= threshold_at_alerts(scores, alerts)
+    assert flagged.sum() <= alerts
+    if not flagged.all():
+        assert (scores >= scores[~flagged].max()).sum() > alerts
+
+
+def test_threshold_of_no_row_or_of_a_score_that_is_no_number_is_refused() -> None:
+    for scores in ([], [0.1, float("nan")]):
+        with pytest.raises(ValueError, match="no threshold"):
+            threshold_at_alerts(scores, 3)
 
 
 def test_calibration_error_of_two_bins() -> None:

@@ -1,8 +1,9 @@
 """The expected calibration error with its interval.
 
 Naeini et al. (2015), with bins of equally many rows in order of the score (adaptive bins: Nguyen and O'Connor, 2015):
-for rare frauds, bins of equal width would put nearly every row into the first. The estimate is never below 0, and
-noise alone lifts it: its interval reaches both ways as far as resamples stray, so that it holds 0 where 0 is possible.
+for rare frauds, bins of equal width would put nearly every row into the first. Noise alone lifts the estimate above
+the truth, which a plain bootstrap interval would not admit: the lower end is the smallest error that noise lifts to
+the estimate.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sentinel.training.intervals import Counts, Estimate, Figures, resampled
+from sentinel.training.intervals import CONFIDENCE, Counts, Estimate, Figures, drawn_anew, within
 
 BINS = 20
+ONE_SIDED = (1 + CONFIDENCE) / 2
+SHARES = np.linspace(0, 1, 41)  # of the measured gaps, tried as the true ones
 CELLS_OF_A_BIN = 50  # of each label: so narrow in score that their rows are as good as interchangeable
 
 
@@ -20,11 +23,25 @@ def calibration_error_estimate(labels: NDArray[np.bool_], scores: NDArray[np.flo
     """The bins stay where they are; their rows are drawn anew."""
     counts, gaps, bins = _cells(labels, scores)
 
-    def error(drawn: Counts) -> Figures:
-        of_bins = np.add.reduceat(drawn * gaps, bins, axis=1)
-        return np.abs(of_bins).sum(axis=1) / drawn.sum(axis=1)
+    def of_bins(drawn: Counts) -> Figures:
+        """Each bin's share of the mean score less the fraud rate: [R, B]."""
+        with np.errstate(invalid="ignore"):  # a sample without a row
+            return np.add.reduceat(drawn * gaps, bins, axis=1) / drawn.sum(axis=1, keepdims=True)
 
-    return resampled(counts, error, seed)
+    measured = of_bins(counts[None])
+    anew = drawn_anew(counts, of_bins, seed)
+    error = float(np.abs(measured).sum())
+    reach = within(np.abs(np.abs(anew).sum(axis=1) - error))
+    return Estimate(error, _lower_end(measured, anew - measured), min(1.0, error + reach))
+
+
+def _lower_end(measured: Figures, noise: Figures) -> float:
+    """The least error, of gaps in proportion to those measured, that this noise [R, B] still lifts to the measured."""
+    error = float(np.abs(measured).sum())
+    for share in SHARES:
+        if within(np.abs(share * measured + noise).sum(axis=1), ONE_SIDED) >= error:
+            return float(share) * error
+    return error
 
 
 def _cells(labels: NDArray[np.bool_], scores: NDArray[np.float64]) -> tuple[Counts, Figures, NDArray[np.intp]]:

@@ -41,21 +41,31 @@ def share(found: int, of: int) -> Estimate:
 
 
 def resampled(counts: Counts, statistic: Statistic, seed: int) -> Estimate:
-    """Hall's symmetric bootstrap interval (1988) of a figure between 0 and 1: as far as 95 % of the resamples stray.
+    """Hall's symmetric bootstrap interval (1988) of a figure between 0 and 1: as far as 95 % of the resamples stray."""
+    value = float(statistic(counts[None])[0])
+    reach = within(np.abs(drawn_anew(counts, statistic, seed) - value))
+    return Estimate(value, max(0.0, value - reach), min(1.0, value + reach))
+
+
+def drawn_anew(counts: Counts, statistic: Statistic, seed: int) -> Figures:
+    """The figure of each of RESAMPLES bootstrap samples; NaN where a sample has none.
 
     `counts` [K]: the rows of each cell of interchangeable rows. Each row is drawn Poisson(1) times (Hanley and
     MacGibbon, 2006), so that a cell of n rows is drawn Poisson(n) times, whatever n: rows are never touched.
-    `statistic` takes such counts [R, K] and gives the figure of each [R]; NaN where there is none.
+    `statistic` takes such counts [R, K] and gives the figure of each, or several: [R, ...].
     """
     random = np.random.default_rng(seed)
-    value = float(statistic(counts[None])[0])
     block = max(1, _MOST_DRAWN // len(counts))
     drawn = [
         statistic(random.poisson(counts, size=(min(block, RESAMPLES - done), len(counts))))
         for done in range(0, RESAMPLES, block)
     ]
-    reach = float(np.nanquantile(np.abs(np.concatenate(drawn) - value), CONFIDENCE))
-    return Estimate(value, max(0.0, value - reach), min(1.0, value + reach))
+    return np.concatenate(drawn)
+
+
+def within(strayed: Figures, confidence: float = CONFIDENCE) -> float:
+    """How far so large a share of the resamples stray at most."""
+    return float(np.nanquantile(strayed, confidence))
 
 
 def pr_auc_estimate(labels: NDArray[np.bool_], scores: NDArray[np.float64], seed: int) -> Estimate:

@@ -87,7 +87,8 @@ def log_outcome(run: Run, run_id: str, trained: TrainedModel) -> None:
     folder = trained.locate(run.paths.home)
     outcome = Outcome(weights_sha256=sha256_file(folder / WEIGHTS), machine=machine_of(folder))
     log_files(run, run_id, [folder / WEIGHTS], MODEL)
-    set_tags(run, run_id, {"weights_sha256": outcome.weights_sha256})
+    found = json.loads((folder / TRAINING).read_text())["reproducibility"]["verdict"]
+    set_tags(run, run_id, {"weights_sha256": outcome.weights_sha256, "reproducibility": found})
     with TemporaryDirectory() as scratch:
         write_json(Path(scratch) / OUTCOME, outcome.model_dump(mode="json"))
         log_folder(run, run_id, Path(scratch), RECORD)

@@ -109,7 +109,15 @@ def _show(session: Session, document: dict[str, Any]) -> None:
     answers.print(f"[bold]{session.config.name} version {document['version']}[/] ({aliases}): {document['decision']}")
     answers.print(gate_table(document["gates"]))
     _show_quality(document["quality"])
-    for name in ("run_id", "data_digest", "feature_set_hash", "lock_sha256", "git_commit", "release_path"):
+    for name in (
+        "run_id",
+        "reproducibility",
+        "data_digest",
+        "feature_set_hash",
+        "lock_sha256",
+        "git_commit",
+        "release_path",
+    ):
         answers.print(f"[dim]{name:<18}[/]{document[name]}", soft_wrap=True)
 
 

@@ -16,7 +16,6 @@ from typing import cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.tree import DecisionTreeClassifier
 from torch import Tensor, nn
 
 from sentinel.model.inputs import ModelInputs
@@ -90,6 +89,8 @@ def feature_edges(values: Tensor, labels: Tensor, weights: Tensor, bins: int) ->
     values, labels, weights = values[known].double(), labels[known], weights[known]
     if len(values) < 2 or float(values.max() - values.min()) < LEAST_WIDTH:
         return torch.zeros(0, dtype=torch.float64)
+    from sklearn.tree import DecisionTreeClassifier  # a second, which a process that only loads a model saves
+
     tree = DecisionTreeClassifier(
         max_leaf_nodes=bins,
         min_samples_leaf=max(1, min(LEAST_ROWS_IN_BIN, len(values) // 8)),

@@ -82,6 +82,10 @@ RULES: tuple[Rule, ...] = (
         measures.moved_fits, "at most", lambda gates: 0.0, (AUDIT,),
     ),
     Rule(
+        "reproducibility", "Weights that cannot be computed again cannot be explained either.",
+        measures.weight_difference, "at most", lambda gates: measures.WEIGHT_TOLERANCE, (TRAINING,),
+    ),
+    Rule(
         "pr_auc_floor", "Below this the alerts are not worth an analyst's time.",
         measures.test_pr_auc, "at least", lambda gates: gates.min_pr_auc, (SCORES,),
     ),

@@ -15,6 +15,7 @@ import numpy as np
 from sentinel.metrics import expected_calibration_error, pr_auc, roc_auc
 from sentinel.promotion.evidence import AUDIT, CHAMPION, LATENCY, ONLINE, PARITY, TRAINING, VERDICT, Evidence
 
+WEIGHT_TOLERANCE = 1e-5  # the training's own, within which it says that weights are the same
 _LEAST_REQUESTS = 1000  # a p99 of fewer samples is the luck of a handful
 
 
@@ -114,6 +115,22 @@ def gain_over_champion(evidence: Evidence) -> Measured:
     own, other = pr_auc(labels, evidence.score("serving")[fair]), pr_auc(labels, theirs[fair])
     rows = f"the same {len(labels):,} rows"
     return Measured(own - other, f"pr_auc is {own:.4f}, that of champion {facts['version']} {other:.4f} on {rows}.")
+
+
+def weight_difference(evidence: Evidence) -> Measured:
+    found = evidence.read(TRAINING)["reproducibility"]
+    kind, steps = str(found["kind"]), int(found["steps"])
+    if found["problem"] is not None:
+        raise UnmeasuredError(f"The training was not repeated: {found['problem']}.")
+    if steps < 1:
+        raise UnmeasuredError("No step of the training was repeated.")
+    differs, largest = found["first_step_that_differs"], found["largest_difference"]
+    if (kind == "bit-exact") != (differs is None):
+        raise UnmeasuredError(f"The verdict {kind!r} is not what was found: the first step that differs is {differs}.")
+    if largest is None:
+        raise UnmeasuredError(f"From repeated step {differs} on the weights cannot be compared.")
+    where = "" if differs is None else f" From step {differs} on they differ, by {largest:.1e} at most."
+    return Measured(float(largest), f"A fresh process repeated {steps} steps: the weights are {kind}.{where}")
 
 
 def calibration_error(evidence: Evidence) -> Measured:

@@ -25,7 +25,7 @@ from sentinel.errors import GateFailed, RecordInvalid
 from sentinel.paths import Paths
 from sentinel.promotion.catalogue import Catalogue, StoredVersion, read_catalogue
 from sentinel.promotion.decisions import Verdict, append_decision, read_chain
-from sentinel.promotion.layout import FACTS, GATES, Champion, protect
+from sentinel.promotion.layout import FACTS, GATES, NOT_MEASURED, Champion, protect
 from sentinel.promotion.quality import read_quality
 from sentinel.storage import sha256_file
 
@@ -243,6 +243,7 @@ class Registry:
             "gates": [{key: gate[key] for key in _GATE_KEYS} for gate in judged["gates"]],
             "metrics": facts["metrics"],
             "quality": read_quality(folder),
+            "reproducibility": facts.get("reproducibility", NOT_MEASURED),
             "data_digest": facts["data_digest"],
             "feature_set_hash": facts["feature_set_hash"],
             "lock_sha256": facts["lock_sha256"],

@@ -28,7 +28,17 @@ from sentinel.errors import RecordInvalid
 from sentinel.model.inputs import ModelInputs
 from sentinel.progress import Progress, silent
 from sentinel.promotion.evidence import TRAINING, serving_graph
-from sentinel.promotion.layout import CARD, DATA_PROFILE, EVIDENCE, FACTS, GATES, GRAPH, REPORT, protect
+from sentinel.promotion.layout import (
+    CARD,
+    DATA_PROFILE,
+    EVIDENCE,
+    FACTS,
+    GATES,
+    GRAPH,
+    NOT_MEASURED,
+    REPORT,
+    protect,
+)
 from sentinel.promotion.reference import golden_set, reference_statistics
 from sentinel.promotion.report import render_card, render_report
 from sentinel.promotion.verification import sentences_against
@@ -148,6 +158,7 @@ def _facts(
     name: str,
 ) -> dict[str, Any]:
     judged = _read(folder / GATES)
+    training = _read(folder / EVIDENCE / TRAINING)
     return {
         "name": name,
         "run_id": report.run_id,
@@ -158,6 +169,7 @@ def _facts(
         "variant_reason": candidates.reason,
         "feature_set_hash": table.feature_set_hash,
         "rows": validated.rows,
+        "reproducibility": training.get("reproducibility", {}).get("verdict", NOT_MEASURED),
         "metrics": {**trained.metrics, **judged["metrics"]},
         **asdict(provenance),
     }

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,8 @@ from sentinel.training.logistic import LogisticBaseline
 from sentinel.training.loop import train
 from sentinel.training.pictures import Shown, draw_pictures
 from sentinel.training.position import Epoch, History
+from sentinel.training.probe import Probe
+from sentinel.training.reproducibility import TIMEOUT_S, Verdict, repeating
 from sentinel.training.rows import ResidentRows, Rows, logits, make_rows
 from sentinel.training.source import Source, open_source
 from sentinel.training.threshold import Threshold, choose_threshold
@@ -75,6 +78,7 @@ class Fitted:
     scored: Mapping[str, Scored]
     judgement: Judgement
     importance: Mapping[str, float]
+    repeated: Verdict
 
 
 def fit(
@@ -92,9 +96,13 @@ def fit(
     begun = time.perf_counter()
     require_free_disk(out, NEEDED_BYTES)
     hardware = choose_hardware(settings)
-    with deterministic(settings.seed):
-        source = open_source(table, splits, home)
-        fitted = _fit(source, settings, hardware, progress, log_metric)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.", suffix=".partial") as scratch,
+        deterministic(settings.seed),
+    ):
+        source, probe = open_source(table, splits, home), Probe(Path(scratch))
+        fitted = _fit(source, settings, hardware, probe, progress, log_metric)
     progress(96, 100, "writing the model, its scores and pictures")
     with complete_folder(out) as folder:
         fitted.net.save(folder)
@@ -102,6 +110,7 @@ def fit(
         _draw(folder / PICTURES, fitted)
         record = _record(fitted, settings, hardware) | {
             "run_id": run_id,
+            "reproducibility": fitted.repeated.as_dict(),
             "seconds": time.perf_counter() - begun,
         }
         write_json(folder / RECORD, record)
@@ -114,6 +123,7 @@ def _fit(
     source: Source,
     settings: Training,
     hardware: Hardware,
+    probe: Probe,
     progress: Progress,
     log_metric: LogMetric,
 ) -> Fitted:
@@ -130,21 +140,28 @@ def _fit(
         hardware,
         lambda candidate: pr_auc(judged.is_fraud(), logits(candidate, judged)),
         seed=settings.seed,
+        probe=probe,
         progress=lambda done, total, doing="": progress(25 + 63 * done / total, 100, doing),
         finished=lambda epoch: _log_epoch(epoch, log_metric),
     )
     net.cpu()
-    raw = {name: logits(net, rows) for name, rows in held.items()}
-    threshold = calibrate(net, raw["calibration"], held["calibration"], tables["calibration"], settings)
-    scored = {
-        name: Scored(tables[name], rows.is_fraud(), probabilities(net, raw[name]), prepared.baseline.probability(rows))
-        for name, rows in held.items()
-    }
-    progress(90, 100, "shuffling the inputs for their importance")
-    importance = permutation_importance(net, tables["validation"], settings.seed)
-    progress(94, 100, "judging the held-out rows, slice by slice")
-    judgement = judge(scored, threshold, source.feature_set, settings.seed)
-    return Fitted(net, history, scored, judgement, importance)
+    if hardware.is_cuda:
+        torch.cuda.empty_cache()  # the repeating process needs some of the card
+    with repeating(probe.folder) as repeated:
+        raw = {name: logits(net, rows) for name, rows in held.items()}
+        threshold = calibrate(net, raw["calibration"], held["calibration"], tables["calibration"], settings)
+        scored = {
+            name: Scored(
+                tables[name], rows.is_fraud(), probabilities(net, raw[name]), prepared.baseline.probability(rows)
+            )
+            for name, rows in held.items()
+        }
+        progress(90, 100, "shuffling the inputs for their importance")
+        importance = permutation_importance(net, tables["validation"], settings.seed)
+        progress(94, 100, "judging the held-out rows, slice by slice")
+        judgement = judge(scored, threshold, source.feature_set, settings.seed)
+        progress(95, 100, "waiting for the process that repeats the middle of the training")
+        return Fitted(net, history, scored, judgement, importance, repeated(TIMEOUT_S))
 
 
 def prepare(source: Source, settings: Training) -> Prepared:

@@ -15,12 +15,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-TIMEOUT_S = 10.0  # of the whole verdict; importing torch takes some three
+TIMEOUT_S = 10.0  # that a training waits for it at most; importing torch takes two
 _TAIL = 300  # characters of a failed process's last words
 
 Kind = Literal["bit-exact", "within", "not reproducible", "not measured"]
@@ -31,6 +33,7 @@ class Verdict:
     """`first_step_that_differs` counts the `steps` repeated ones from 1; `problem` says why nothing was measured.
 
     `largest_difference`: absolute, of one weight after the last step; None where the two cannot be subtracted.
+    `seconds`: that the training waited.
     """
 
     kind: Kind
@@ -54,22 +57,36 @@ class Verdict:
 
 
 def verdict(folder: Path, timeout_s: float = TIMEOUT_S) -> Verdict:
-    """Repeat the steps that lie in `folder`. Never raises: what fails is `not measured`, with the reason."""
-    begun = time.perf_counter()
+    """Repeat the steps that lie in `folder`. What fails is `not measured`, with the reason, and no error."""
+    with repeating(folder) as repeated:
+        return repeated(timeout_s)
+
+
+@contextmanager
+def repeating(folder: Path) -> Generator[Callable[[float], Verdict]]:
+    """Start the process and go on with other work; what is yielded waits for the verdict. It ends with the block."""
     with tempfile.TemporaryDirectory() as scratch:
-        result = Path(scratch) / "result.json"
+        result, log = Path(scratch) / "result.json", Path(scratch) / "log"
         command = [sys.executable, "-m", __name__, str(folder.resolve()), str(result), str(os.getpid())]
+        with log.open("wb") as output:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         try:
-            done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s, check=False
-            )
-        except subprocess.TimeoutExpired:
-            return _not_measured(f"repeating it took longer than {timeout_s:g} s", begun)
-        if not result.is_file():
-            words = done.stderr[-_TAIL:].strip() or "without a word"
-            return _not_measured(f"the repeating process ended with {done.returncode}: {words}", begun)
-        found = json.loads(result.read_text())
-    return Verdict(seconds=time.perf_counter() - begun, **found)
+            yield lambda timeout_s=TIMEOUT_S: _verdict(process, result, log, timeout_s)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _verdict(process: subprocess.Popen[bytes], result: Path, log: Path, timeout_s: float) -> Verdict:
+    begun = time.perf_counter()
+    try:
+        code = process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        return _not_measured(f"repeating it took longer than {timeout_s:g} s", begun)
+    if code or not result.is_file():
+        words = log.read_text(errors="replace")[-_TAIL:].strip()
+        return _not_measured(f"the repeating process ended with {code}: {words or 'it left no word'}", begun)
+    return Verdict(seconds=time.perf_counter() - begun, **json.loads(result.read_text()))
 
 
 def _not_measured(problem: str, begun: float) -> Verdict:

@@ -23,7 +23,7 @@ STAGES = [
 ]  # fmt: skip
 SHOWN = {
     "version", "aliases", "run_id", "decision", "gates", "metrics", "data_digest", "feature_set_hash",
-    "lock_sha256", "git_commit", "release_path", "files",
+    "lock_sha256", "git_commit", "release_path", "files", "reproducibility",
 }  # fmt: skip
 
 

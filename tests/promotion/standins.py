@@ -40,6 +40,10 @@ RUN_ID = "0" * 32
 GATES = Gates(min_pr_auc=0.3, max_calibration_error=0.05, max_latency_p99_ms=1000.0)
 DATA_PROFILE = {"rows": 1}
 PROVENANCE = Provenance("d" * 32, "1" * 64, "c" * 40, True, 7, {"torch": "2.13.0"})
+REPEATED = {
+    "verdict": "bit-exact", "kind": "bit-exact", "largest_difference": 0.0, "first_step_that_differs": None,
+    "steps": 30, "seconds": 4.0, "problem": None,
+}  # fmt: skip
 ONLINE = {"is_online": True, "reason": "The online store holds them.", "sampled": 300, "mismatches": 0}
 _OF_ALL = {"value": 0.5, "low": 0.4, "high": 0.6}
 _SLICE = {"by": "country", "name": "<DE>", "rows": 500, "frauds": 60, "alerts_a_day": 1.5, "recall": _OF_ALL,
@@ -247,7 +251,7 @@ def _trained(folder: Path, table: pa.Table, graph_file: Path, days: int, run_id:
     scored = scored.append_column("logistic", pa.array(noisy, pa.float32()))
     folder.mkdir(parents=True)
     pq.write_table(scored, folder / "scores.parquet")
-    write_json(folder / "training.json", QUALITY)
+    write_json(folder / "training.json", {**QUALITY, "reproducibility": REPEATED})
     return TrainedModel(**_kept(home, folder), run_id=run_id, metrics={"validation_pr_auc": 0.7})
 
 

@@ -21,7 +21,7 @@ from sentinel.promotion.gates import RULES, Gate, passes, verdicts
 from sentinel.promotion.layout import Champion
 from sentinel.scoring import Scorer
 from sentinel.storage import sha256_file, sha256_path
-from tests.promotion.standins import GATES, NUMERIC, Stages, graph, judged, packaged, read_json, stages
+from tests.promotion.standins import GATES, NUMERIC, REPEATED, Stages, graph, judged, packaged, read_json, stages
 
 Damage = Callable[[Path], None]
 NAMES = [rule.name for rule in RULES]
@@ -75,6 +75,10 @@ def of_audit(part: str, **values: object) -> Damage:
     return damage
 
 
+def repeated(**values: object) -> Damage:
+    return rewritten("training.json", reproducibility={**REPEATED, **values})
+
+
 def expectations(asked: int, **outcomes: int) -> Damage:
     return rewritten(
         "verdict.json",
@@ -121,6 +125,15 @@ def test_good_evidence_passes_every_gate(good: Path) -> None:
         ("features_online", rewritten("online.json", is_online=False, reason="It was emptied.")),
         ("features_online", rewritten("online.json", sampled=0)),
         ("features_online", without("online.json")),
+        ("reproducibility", repeated(kind="within", largest_difference=2e-5, first_step_that_differs=3)),
+        ("reproducibility", repeated(kind="not reproducible", largest_difference=0.1, first_step_that_differs=1)),
+        ("reproducibility", repeated(kind="not reproducible", largest_difference=None, first_step_that_differs=1)),
+        ("reproducibility", repeated(kind="not measured", problem="it took too long", steps=0)),
+        ("reproducibility", repeated(steps=0)),
+        ("reproducibility", repeated(first_step_that_differs=3)),
+        ("reproducibility", repeated(kind="within", largest_difference=1e-7)),
+        ("reproducibility", rewritten("training.json", reproducibility=None)),
+        ("reproducibility", without("training.json")),
         ("pr_auc_floor", rescored(serving=lambda score: 1 - score)),
         ("pr_auc_floor", rescored(serving=one_nan)),
         ("pr_auc_floor", without("scores.parquet")),
@@ -159,6 +172,12 @@ def test_garbage_in_place_of_scores_fails_gates_and_does_not_stop_the_report(evi
     (evidence / "scores.parquet").write_bytes(b"no parquet")
 
     assert list(outcomes(evidence).values()).count("failed") == 6
+
+
+def test_weights_within_the_tolerance_are_reproducible(evidence: Path) -> None:
+    repeated(kind="within", largest_difference=1e-7, first_step_that_differs=3)(evidence)
+
+    assert outcomes(evidence)["reproducibility"] == "passed"
 
 
 def test_value_at_the_threshold_passes(evidence: Path) -> None:

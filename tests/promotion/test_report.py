@@ -55,6 +55,11 @@ def test_report_and_card_say_what_the_budget_means_and_the_quality_of_every_slic
     assert "| country | `<DE>` | 500 | 60 | 1.5 | 0.5 (0.4 to 0.6) | 0.01 (0.005 to 0.02) | too few |" in card
 
 
+def test_report_and_card_say_whether_the_training_can_be_repeated(rejected: Path) -> None:
+    assert "<dt>Reproducibility</dt><dd>bit-exact: " in (rejected / "report.html").read_text()
+    assert "- reproducibility: `bit-exact` (" in (rejected / "card.md").read_text()
+
+
 def test_release_without_the_record_of_its_quality_says_so(rejected: Path, tmp_path: Path) -> None:
     for file in rejected.glob("*.json"):
         (tmp_path / file.name).write_bytes(file.read_bytes())

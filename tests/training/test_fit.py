@@ -17,7 +17,15 @@ from sentinel.training.fit import fit
 from sentinel.training.splits import read_part, read_splits, split
 from tests.training.conftest import SETTINGS, TIMES
 
-PICTURES = {"precision_recall", "calibration", "score_histogram", "training_curves", "confusion", "importance", "slices"}
+PICTURES = {
+    "precision_recall",
+    "calibration",
+    "score_histogram",
+    "training_curves",
+    "confusion",
+    "importance",
+    "slices",
+}
 ALLOWED = {".safetensors", ".json", ".parquet", ".png"}
 
 
@@ -113,6 +121,10 @@ def test_record_says_how_it_was_made(run: Run) -> None:
     best = max(history, key=lambda epoch: epoch["validation_pr_auc"])
     assert found["best_epoch"] == best["number"]
     assert set(found["metrics"]) == {"validation", "calibration", "test"}
+    assert found["threshold_budget"]["budget"] == "false_positive_rate"
+    assert found["threshold_budget"]["kept_on_calibration"] <= found["threshold_budget"]["asked"] == 0.02
+    assert found["intervals"]["pr_auc"]["value"] == pytest.approx(run.trained.metrics["test_pr_auc"])
+    assert {each["by"] for each in found["slices"]} >= {"amount_minor", "channel", "fraud_kind", "customer"}
     assert set(found["importance"]) == {*FraudNet.load(run.folder).inputs.numeric, "channel"}
 
 

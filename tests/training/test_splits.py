@@ -110,6 +110,50 @@ def test_label_that_came_a_gap_after_its_part_is_unknown_but_where_it_is_judged(
         assert made.frauds[name] == sum(knew)
 
 
+def ids_by_part(home: Path, rows: pa.Table, name: str) -> dict[str, list[int]]:
+    """The transactions of every part that is made of `rows`."""
+    table = store_table(home / name, rows)
+    made = split(table, TIMES, home=home / name, out=home / name / "splits")
+    stored = read_splits(home / name / "splits")
+    path = home / name / made.table
+    return {part: read_part(path, stored, part, ["transaction_id"])["transaction_id"].to_pylist() for part in PARTS}
+
+
+def test_no_part_has_a_transaction_younger_than_the_maturity_even_when_its_fraud_was_reported_at_once(
+    tmp_path: Path,
+) -> None:
+    rows = with_label_times(features_table(6000), [timedelta(minutes=1)])
+    moments = rows["event_timestamp"].to_pylist()
+    training_moment = max(moments)
+    known_and_too_young = {
+        number
+        for number, (moment, fraud) in enumerate(zip(moments, rows["is_fraud"].to_pylist(), strict=True))
+        if fraud and training_moment - TIMES.label_maturity < moment < training_moment
+    }
+    assert len(known_and_too_young) > 5
+    for found in ids_by_part(tmp_path, rows, "early").values():
+        assert not known_and_too_young & set(found)
+        assert all(training_moment - moments[number] >= TIMES.label_maturity for number in found)
+
+
+def test_rows_are_chosen_by_age_whenever_their_label_came(tmp_path: Path) -> None:
+    rows = features_table(6000)
+    at_once = with_label_times(rows, [timedelta(minutes=1)])
+    late = with_label_times(rows, [timedelta(minutes=1), timedelta(days=80)])
+    frauds_at_once = with_label_times(
+        rows, [timedelta(minutes=1) if fraud else timedelta(days=80) for fraud in rows["is_fraud"].to_pylist()]
+    )
+    chosen = ids_by_part(tmp_path, rows, "no arrivals")
+    assert all(len(ids) > 100 for ids in chosen.values())
+    for name, other in (
+        ("early", at_once),
+        ("late", late),
+        ("frauds early", frauds_at_once),
+        ("unlabelled", with_unlabelled(rows)),
+    ):
+        assert ids_by_part(tmp_path, other, name) == chosen
+
+
 def test_too_few_days_are_told_with_every_length(tmp_path: Path) -> None:
     table = store_table(tmp_path, features_table(1000, days=6))
     with pytest.raises(DataContractError, match=r"spans 6 days.*need more than 52.*\[splits\]"):

@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from sentinel.errors import ConfigInvalid
-from sentinel.feature_spec import DEFAULT_SPEC, Duration, FeatureSpec, load_spec
+from sentinel.feature_spec import DEFAULT_SPEC, STATISTICS, Duration, FeatureSpec, load_spec
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -327,8 +327,8 @@ CONTRACT = (
 # Declared columns stand beside the aggregates and ages of features.parquet, and in scores.parquet.
 TAKEN = (*CONTRACT, "split", "probability", "logistic")
 _COMPUTED = re.compile(
-    r".+_((count|amount_sum|amount_sum_of_squares|amount_max|distinct_merchants|label_count|fraud_count)_\d+[smhd]"
-    r"|(spending|labels)_(age|known_at)_us)"
+    rf".+_(({'|'.join(name for names in STATISTICS.values() for name in names)})_\d+[smhd]"
+    rf"|({'|'.join(STATISTICS)})_(age|known_at)_us)"
 )
 
 

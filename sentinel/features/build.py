@@ -24,7 +24,7 @@ from typing import Any
 import ibis
 from pyarrow import parquet
 
-from sentinel.feature_spec import Statistic
+from sentinel.feature_spec import EXTREMES, Statistic
 from sentinel.features.spec import Aggregate, FeatureSet, FeatureView, microseconds, span
 from sentinel.features.sql_text import literal, quoted
 from sentinel.progress import Progress, silent
@@ -154,14 +154,26 @@ def stored_columns(view: FeatureView, quote: Callable[[str], str]) -> list[str]:
 
 
 def _cut(aggregate: Aggregate, value: str) -> str:
-    if aggregate.statistic == "amount_max":
-        return value  # null where every version of the window was taken back
+    if aggregate.statistic in EXTREMES:
+        return value  # null where the window holds none; no sum, so that nothing is to cut
     return f"greatest(least({value}, {INT64_MAX}), -{INT64_MAX})"
 
 
 def _values(view: FeatureView) -> tuple[str, ...]:
-    """What an event brings: the amount, or 1 for a fraud; and the merchant, where merchants are told apart."""
-    return ("value", "merchant_id") if _distinct(view) else ("value",)
+    """What an event brings: `value`, the amount or 1 for a fraud, and what else the view's statistics read."""
+    return tuple(dict.fromkeys(["value", *(_column(aggregate.statistic) for aggregate in view.aggregates)]))
+
+
+def _column(statistic: Statistic) -> str:
+    match statistic:
+        case "distinct_merchants":
+            return "merchant_id"
+        case "first_fraud_at":
+            return "fraud_happened"  # null unless it is a fraud
+        case "genuine_amount_sum" | "genuine_amount_sum_of_squares" | "genuine_amount_max":
+            return "genuine_amount"  # null for a fraud
+        case _:
+            return "value"
 
 
 def _distinct(view: FeatureView) -> list[Aggregate]:
@@ -179,7 +191,12 @@ def _events(versions: Any, view: FeatureView, feature_set: FeatureSet) -> Any:
             arrived = versions.event_timestamp + microseconds(feature_set.label_delay)
         labelled = versions.mutate(arrived=arrived).filter(versions.is_fraud.notnull(), arrived.notnull())
         # A label never speaks before the version that it belongs to.
-        found = labelled.mutate(value=labelled.is_fraud.cast("int64"), at=ibis.greatest(labelled.arrived, labelled.at))
+        found = labelled.mutate(
+            at=ibis.greatest(labelled.arrived, labelled.at),
+            value=labelled.is_fraud.cast("int64"),
+            genuine_amount=labelled.is_fraud.ifelse(None, labelled.amount_minor),
+            fraud_happened=labelled.is_fraud.ifelse(labelled.event_timestamp, None),
+        )
     if view.known_after is not None:
         found = found.mutate(at=found.event_timestamp + microseconds(view.known_after))
     found = found.filter(*(found[key].notnull() for key in view.keys))
@@ -208,7 +225,9 @@ def _windows(events: Any, view: FeatureView) -> Any:
             following=microseconds(aggregate.ahead),
         )
         value = folded[aggregate.statistic]
-        if aggregate.statistic == "amount_max":
+        if aggregate.statistic == "first_fraud_at":
+            return value.min().over(window)
+        if aggregate.statistic in EXTREMES:
             return value.max().over(window)
         if aggregate.statistic == "distinct_merchants":
             return value.sum().over(window) - folded[repeats[aggregate]].sum().over(so_far)
@@ -304,14 +323,14 @@ def _anew(events: Any, statistic: Statistic, where: Any) -> Any:
 
 def _measure(events: Any, statistic: Statistic, where: Any = None) -> Any:
     """One statistic of a group of events; an event without a value counts nothing."""
-    value: Any = events.value
-    if statistic == "amount_max":
+    value: Any = events[_column(statistic)]
+    if statistic == "first_fraud_at":
+        return value.min(where=where)
+    if statistic in EXTREMES:
         return value.max(where=where)
-    if statistic == "distinct_merchants":
-        return events.merchant_id.count(where=where)  # of which repeats are taken away
-    if statistic in ("count", "label_count"):
-        return value.count(where=where)
-    if statistic == "amount_sum_of_squares":
+    if statistic in ("count", "label_count", "distinct_merchants"):
+        return value.count(where=where)  # of merchants: of which repeats are taken away
+    if statistic in ("amount_sum_of_squares", "genuine_amount_sum_of_squares"):
         # A square beyond int64 makes its sum saturate however it is counted, so it may be cut here.
         value = value.between(-_LARGEST_ROOT, _LARGEST_ROOT).ifelse(
             value * value, value.isnull().ifelse(None, INT64_MAX)

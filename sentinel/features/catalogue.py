@@ -27,6 +27,10 @@ _DEFINITIONS: dict[Statistic, str] = {
     "distinct_merchants": "different merchants",
     "label_count": "transactions with a label",
     "fraud_count": "transactions labelled fraud",
+    "first_fraud_at": "when the earliest transaction labelled fraud happened (us)",
+    "genuine_amount_sum": "sum of amounts labelled genuine",
+    "genuine_amount_sum_of_squares": "sum of squared amounts labelled genuine",
+    "genuine_amount_max": "largest amount labelled genuine",
 }
 _READS: dict[Statistic, str] = {
     "amount_sum": "amount_minor",
@@ -34,6 +38,9 @@ _READS: dict[Statistic, str] = {
     "amount_max": "amount_minor",
     "distinct_merchants": "merchant_id",
     "fraud_count": "is_fraud",
+    "genuine_amount_sum": "amount_minor",
+    "genuine_amount_sum_of_squares": "amount_minor",
+    "genuine_amount_max": "amount_minor",
 }
 
 

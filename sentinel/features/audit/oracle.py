@@ -41,12 +41,14 @@ Answer = tuple[int | None, ...]
 
 @dataclass(frozen=True)
 class Events:
-    """What counts for the keys of one view, sorted by key and `since`. `merchant` -1: none."""
+    """What counts for the keys of one view, sorted by key and `since`. `fraud` and `merchant` -1: none."""
 
     key: Ints
     since: Ints
     until: Ints
-    value: Ints
+    happened: Ints
+    amount: Ints
+    fraud: Ints
     merchant: Ints
 
     def of(self, key: int) -> Events:
@@ -125,20 +127,19 @@ def numbered_keys(source: pa.Table, asked: pa.Table, view: FeatureView) -> tuple
 
 
 def _events(source: pa.Table, wanted: FeatureSet, view: FeatureView, key: Ints, known: Ints, replaced: Ints) -> Events:
-    counts = (key >= 0) & (known < replaced)
-    if view.kind == "spending":
-        since, value = known, source["amount_minor"].to_numpy()
-    else:
-        arrived = microseconds_of(source, "event_timestamp") + microseconds(wanted.label_delay)
+    counts, since = (key >= 0) & (known < replaced), known
+    happened, amount = microseconds_of(source, "event_timestamp"), source["amount_minor"].to_numpy()
+    fraud = source["is_fraud"].cast(pa.int64()).fill_null(-1).to_numpy()
+    if view.kind == "labels":
+        arrived = happened + microseconds(wanted.label_delay)
         if wanted.has_label_available_at:
             arrived = microseconds_of(source, "label_available_at")
         since = np.maximum(arrived, known)
-        value = source["is_fraud"].cast(pa.int64()).fill_null(-1).to_numpy()
-        counts &= (value >= 0) & (arrived < NEVER) & (since < replaced)
+        counts &= (fraud >= 0) & (arrived < NEVER) & (since < replaced)
     merchant = _numbers(source["merchant_id"]) if "merchant_id" in source.column_names else np.full(len(key), -1)
     order = np.lexsort((since, key))
     order = order[counts[order]]
-    return Events(*(column[order] for column in (key, since, replaced, value, merchant)))
+    return Events(*(column[order] for column in (key, since, replaced, happened, amount, fraud, merchant)))
 
 
 def _numbers(column: pa.ChunkedArray) -> Ints:
@@ -161,16 +162,21 @@ def _answer(events: Events, moment: int, view: FeatureView) -> Answer:
 
 def _value(events: Events, counts: NDArray[np.bool_], last: int, aggregate: Aggregate) -> int | None:
     chosen = counts & (events.since > last - microseconds(aggregate.window))
-    values = events.value[chosen]
+    if aggregate.statistic.startswith("genuine_"):
+        chosen &= events.fraud == 0
     match aggregate.statistic:
         case "count" | "label_count":
-            return len(values)
-        case "amount_sum" | "fraud_count":
-            return _sum_of_powers(values, 1)
-        case "amount_sum_of_squares":
-            return _sum_of_powers(values, 2)
-        case "amount_max":
-            return int(values.max()) if len(values) else None
+            return int(chosen.sum())
+        case "fraud_count":
+            return int((events.fraud[chosen] == 1).sum())
+        case "first_fraud_at":
+            return min(events.happened[chosen & (events.fraud == 1)].tolist(), default=None)
+        case "amount_sum" | "genuine_amount_sum":
+            return _sum_of_powers(events.amount[chosen], 1)
+        case "amount_sum_of_squares" | "genuine_amount_sum_of_squares":
+            return _sum_of_powers(events.amount[chosen], 2)
+        case "amount_max" | "genuine_amount_max":
+            return max(events.amount[chosen].tolist(), default=None)
         case "distinct_merchants":
             merchants = events.merchant[chosen]
             return len(np.unique(merchants[merchants >= 0]))

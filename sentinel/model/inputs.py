@@ -48,10 +48,19 @@ class Vocabulary:
     @classmethod
     def from_column(cls, name: str, column: pa.ChunkedArray, least_rows: int = 1, most_values: int = 500) -> Vocabulary:
         """The most frequent values, at most `most_values`, that `least_rows` rows or more of `column` have; sorted."""
-        counts = cast("list[dict[str, Any]]", column.cast(pa.string()).value_counts().to_pylist())
-        known = [(-row["counts"], row["values"]) for row in counts if row["values"] is not None]
-        frequent = sorted(entry for entry in known if -entry[0] >= least_rows)[:most_values]
+        return cls.from_counts(name, count_values(column), least_rows, most_values)
+
+    @classmethod
+    def from_counts(cls, name: str, counts: Mapping[str, int], least_rows: int, most_values: int) -> Vocabulary:
+        """Of a column that was counted block by block."""
+        frequent = sorted((-count, value) for value, count in counts.items() if count >= least_rows)[:most_values]
         return cls(name, tuple(sorted(value for _, value in frequent)))
+
+
+def count_values(column: pa.ChunkedArray) -> dict[str, int]:
+    """How many rows have each value, nulls left out."""
+    counts = cast("list[dict[str, Any]]", column.cast(pa.string()).value_counts().to_pylist())
+    return {row["values"]: row["counts"] for row in counts if row["values"] is not None}
 
 
 @dataclass(frozen=True)

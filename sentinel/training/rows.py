@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,6 +21,7 @@ from sentinel.model.inputs import ModelInputs
 from sentinel.model.network import FraudNet
 
 BLOCK = 8192  # rows that are derived or scored at once: their float64 intermediates stay in the cache
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,13 @@ class Rows:
         categorical = None if self.categorical is None else self.categorical.to(device)
         return Rows(self.derived.to(device), categorical, self.labels.to(device))
 
+    def slices(self) -> Iterator[Rows]:
+        """In order, BLOCK at a time."""
+        for start in range(0, len(self), BLOCK):
+            block = slice(start, start + BLOCK)
+            categorical = None if self.categorical is None else self.categorical[block]
+            yield Rows(self.derived[block], categorical, self.labels[block])
+
     def is_fraud(self) -> NDArray[np.bool_]:
         return self.labels.cpu().numpy() > 0
 
@@ -58,10 +66,7 @@ class TrainingRows(Protocol):
         ...
 
     def blocks(self, order: Tensor, size: int) -> Iterator[Rows]:
-        """The rows of `order` [M], in that order, on the device, `size` at a time; the last block may be shorter.
-
-        A block holds until the next one is asked for.
-        """
+        """The rows of `order` [M], in that order, on the device, `size` at a time; the last block may be shorter."""
         ...
 
 
@@ -77,7 +82,7 @@ class ResidentRows:
         return len(self.rows)
 
     def take(self, positions: Tensor) -> Rows:
-        return self.rows.take(positions.to(self.device)).to(torch.device("cpu"))
+        return self.rows.take(positions.to(self.device)).to(CPU)
 
     def blocks(self, order: Tensor, size: int) -> Iterator[Rows]:
         for positions in order.to(self.device).split(size):
@@ -86,26 +91,58 @@ class ResidentRows:
 
 def make_rows(table: pa.Table, inputs: ModelInputs, derive: DerivedFeatures) -> Rows:
     """On the CPU, block by block."""
-    derived = torch.empty((table.num_rows, len(derive.names)))
-    categorical = torch.empty((table.num_rows, len(inputs.categorical)), dtype=torch.int64)
-    with torch.inference_mode():
-        for start in range(0, table.num_rows, BLOCK):
-            numeric, codes = inputs.encode(table.slice(start, BLOCK))
-            derived[start : start + BLOCK] = derive(torch.from_numpy(numeric))
-            categorical[start : start + BLOCK] = torch.from_numpy(codes)
-    labels = torch.from_numpy(table["is_fraud"].to_numpy().astype(np.float32))
+    return collect(derived_blocks([table], inputs, derive), table.num_rows, len(derive.names), inputs)
+
+
+def derived_blocks(tables: Iterable[pa.Table], inputs: ModelInputs, derive: DerivedFeatures) -> Iterator[Rows]:
+    """The rows of `tables` in blocks of BLOCK, however the tables are cut: the last bit must not depend on that."""
+    for table in _cut(tables):
+        numeric, codes = inputs.encode(table)
+        with torch.inference_mode():
+            derived = derive(torch.from_numpy(numeric))
+        labels = torch.from_numpy(table["is_fraud"].to_numpy().astype(np.float32))
+        yield Rows(derived, torch.from_numpy(codes) if inputs.categorical else None, labels)
+
+
+def collect(blocks: Iterable[Rows], rows: int, width: int, inputs: ModelInputs, device: torch.device = CPU) -> Rows:
+    """`blocks` as one, written straight to where they will lie: `rows` rows of `width` derived features."""
+    derived = torch.empty((rows, width), device=device)
+    categorical = torch.empty((rows, len(inputs.categorical)), dtype=torch.int64, device=device)
+    labels = torch.empty(rows, device=device)
+    start = 0
+    for block in blocks:
+        end = start + len(block)
+        derived[start:end], labels[start:end] = block.derived, block.labels
+        if block.categorical is not None:
+            categorical[start:end] = block.categorical
+        start = end
     return Rows(derived, categorical if inputs.categorical else None, labels)
 
 
 def logits(net: FraudNet, rows: Rows) -> NDArray[np.float64]:
     """Uncalibrated logits [N] of an fp32 forward pass in evaluation mode, as the exported graph computes them."""
+    return block_logits(net, rows.slices())
+
+
+def block_logits(net: FraudNet, blocks: Iterable[Rows]) -> NDArray[np.float64]:
+    """`logits` of rows that come block by block."""
     was_training = net.training
     net.eval()
-    answers: list[NDArray[np.float32]] = []
+    answers = [np.zeros(0, np.float32)]
     with torch.inference_mode():
-        for start in range(0, len(rows), BLOCK):
-            block = slice(start, start + BLOCK)
-            codes = None if rows.categorical is None else rows.categorical[block]
-            answers.append(net.score(rows.derived[block], codes).float().cpu().numpy())
+        answers += [net.score(block.derived, block.categorical).float().cpu().numpy() for block in blocks]
     net.train(was_training)
     return np.concatenate(answers).astype(np.float64)
+
+
+def _cut(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows in tables of BLOCK rows; the last may be shorter."""
+    rest: pa.Table | None = None
+    for table in tables:
+        whole = table if rest is None else pa.concat_tables([rest, table])
+        full = whole.num_rows // BLOCK * BLOCK
+        for start in range(0, full, BLOCK):
+            yield whole.slice(start, BLOCK)
+        rest = whole.slice(full)
+    if rest is not None and rest.num_rows:
+        yield rest

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,6 +34,7 @@ from sentinel.storage import complete_folder, sha256_path, write_json
 
 PARTS = ("train", "validation", "calibration", "test")
 TABLE, SPLITS = "features.parquet", "splits.json"
+READ_ROWS = 8_192  # at once, where a part is read block by block
 _ARRIVAL = "label_available_at"
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -115,15 +116,41 @@ def read_splits(folder: Path) -> dict[str, dict[str, Any]]:
 def read_part(table: Path, splits: Mapping[str, Any], name: str, columns: Sequence[str]) -> pa.Table:
     """The rows of one part, in the table's order, with `columns`; is_fraud has no nulls."""
     described = splits[name]
-    part = Part(datetime.fromisoformat(described["start"]), datetime.fromisoformat(described["end"]))
-    return _labelled(_read(table, columns, _within(part)), described).select(list(columns))
+    return _labelled(_read(table, columns, _within_part(described)), described).select(list(columns))
+
+
+def read_blocks(table: Path, splits: Mapping[str, Any], name: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """What `read_part` reads, a few rows at a time: no more than one row group in memory."""
+    described = splits[name]
+    dataset, within = ds.dataset(table), _within_part(described)
+    options = {
+        "columns": _with_labels(dataset, columns),
+        "filter": within,
+        "batch_size": READ_ROWS,
+        "batch_readahead": 0,
+        "use_threads": False,  # they would read further row groups meanwhile
+        "fragment_scan_options": ds.ParquetFragmentScanOptions(pre_buffer=False, use_buffered_stream=True),
+    }
+    for file in dataset.get_fragments(within):
+        for group in file.split_by_row_group(within):
+            for batch in group.scanner(**options).to_batches():
+                if batch.num_rows:
+                    yield _labelled(pa.Table.from_batches([batch]), described).select(list(columns))
 
 
 def _read(table: Path, columns: Sequence[str], within: pc.Expression | None = None) -> pa.Table:
-    """`columns` and what says whether a row is fraud, and since when."""
     dataset = ds.dataset(table)
+    return dataset.to_table(columns=_with_labels(dataset, columns), filter=within)
+
+
+def _with_labels(dataset: ds.Dataset, columns: Sequence[str]) -> list[str]:
+    """`columns` and what says whether a row is fraud, and since when."""
     labels = [name for name in ("is_fraud", _ARRIVAL) if name in dataset.schema.names]
-    return dataset.to_table(columns=list(dict.fromkeys([*columns, *labels])), filter=within)
+    return list(dict.fromkeys([*columns, *labels]))
+
+
+def _within_part(described: Mapping[str, Any]) -> pc.Expression:
+    return _within(Part(datetime.fromisoformat(described["start"]), datetime.fromisoformat(described["end"])))
 
 
 def _within(part: Part) -> pc.Expression:

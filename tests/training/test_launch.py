@@ -70,7 +70,7 @@ LAUNCHER = (
 )
 
 
-def wait_for(is_true: Callable[[], bool], seconds: float = 120) -> None:
+def wait_for(is_true: Callable[[], bool], seconds: float = 200) -> None:
     deadline = time.monotonic() + seconds
     while not is_true():
         assert time.monotonic() < deadline, "waited too long"

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
 from sentinel.artifacts import FeatureTable, Splits
 from sentinel.errors import AuditBlind, LeakageFound
 from sentinel.training import fits_audit, source
 from sentinel.training.fits_audit import FitsReport, audit_fits
-from sentinel.training.splits import read_part, split
+from sentinel.training.splits import read_blocks, read_part, split
 from tests.model.raw import features_table
 from tests.training.conftest import SETTINGS, TIMES, store_table
 from tests.training.test_splits import with_label_times
@@ -48,7 +47,7 @@ def test_table_of_a_thousand_rows_shows_every_planted_fit(tmp_path: Path) -> Non
 def test_parts_read_beyond_their_end_are_a_leak(
     home: Path, table: FeatureTable, splits: Splits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(source, "read_part", _reads_on_for_a_month)
+    _change_what_is_read(monkeypatch, {"end": "2026-04-01T00:00:00+00:00"})
     report = audited(table, splits, home)
     assert {moved.name for moved in report.moved} == set(report.checked)
     with pytest.raises(LeakageFound, match=r"What training fits knew the future: the vocabulary of channel, .* became"):
@@ -62,7 +61,7 @@ def test_label_that_came_after_its_part_is_a_leak_where_it_is_learnt_from(
     table = store_table(tmp_path, rows)
     splits = split(table, TIMES, home=tmp_path, out=tmp_path / "splits")
     assert audited(table, splits, tmp_path).moved == ()
-    monkeypatch.setattr(source, "read_part", _learns_from_every_label)
+    _change_what_is_read(monkeypatch, {"labels_until": None})
     moved = {moved.name for moved in audited(table, splits, tmp_path).moved}
     assert {"the training rows", "the general fraud rate", "the threshold"} <= moved
 
@@ -75,10 +74,14 @@ def test_audit_that_sees_no_planted_fit_fails(
         audited(table, splits, home).require_in_time()
 
 
-def _reads_on_for_a_month(table: Path, splits: Mapping[str, Any], name: str, columns: Sequence[str]) -> pa.Table:
-    part = {**splits[name], "end": "2026-04-01T00:00:00+00:00"}
-    return read_part(table, {name: part}, name, columns)
+def _change_what_is_read(monkeypatch: pytest.MonkeyPatch, change: Mapping[str, Any]) -> None:
+    """Every part is read as if splits.json said so."""
 
+    def changed(read: Callable[..., Any]) -> Callable[..., Any]:
+        def reads(table: Path, splits: Mapping[str, Any], name: str, columns: Sequence[str]) -> Any:
+            return read(table, {name: {**splits[name], **change}}, name, columns)
 
-def _learns_from_every_label(table: Path, splits: Mapping[str, Any], name: str, columns: Sequence[str]) -> pa.Table:
-    return read_part(table, {name: {**splits[name], "labels_until": None}}, name, columns)
+        return reads
+
+    monkeypatch.setattr(source, "read_part", changed(read_part))
+    monkeypatch.setattr(source, "read_blocks", changed(read_blocks))

@@ -6,12 +6,14 @@ The tests of this file share one project and follow each other.
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from sentinel.storage import sha256_file
 from tests.artifact_formats import refusals
 from tests.main_job.project import Project, ingest, make_project, outcomes
 
@@ -24,6 +26,7 @@ STAGES = [
 SHOWN = {
     "version", "aliases", "run_id", "decision", "gates", "metrics", "data_digest", "feature_set_hash",
     "lock_sha256", "git_commit", "release_path", "files", "reproducibility",
+    "quality",
 }  # fmt: skip
 
 
@@ -73,6 +76,53 @@ def test_second_run_does_no_stage_again_and_registers_nothing(project: Project, 
     assert (second["version"], second["run_id"]) == (first["version"], first["run_id"])
     listed = project.sentinel("models", "list", "--config", "configs/small.toml", "--json")
     assert len(json.loads(listed.stdout)) == 1
+
+
+def reproduce(project: Project, run_id: object, expect: int) -> dict[str, object]:
+    done = project.sentinel("reproduce", str(run_id), "--config", "configs/small.toml", "--json")
+    assert done.returncode == expect, done.stderr
+    assert "Traceback" not in done.stderr
+    return json.loads(done.stdout)
+
+
+def test_recorded_run_is_trained_again_to_the_same_bit(project: Project, first: dict[str, object]) -> None:
+    assert first["reproducibility"] == "bit-exact"
+    before = project.sentinel("models", "list", "--config", "configs/small.toml", "--json").stdout
+    again = reproduce(project, first["run"], expect=0)
+    assert (again["kind"], again["differences"], again["run_id"]) == ("bit-exact", [], first["run_id"])
+    assert "the same weights to the bit" in str(again["sentence"])
+    assert project.sentinel("models", "list", "--config", "configs/small.toml", "--json").stdout == before
+
+
+def test_other_weights_are_told_with_what_else_is_not_as_it_was(project: Project, first: dict[str, object]) -> None:
+    kept = project.home / "mlflow" / "artifacts" / "small" / str(first["run_id"]) / "artifacts"
+    weights, outcome = kept / "model" / "weights.safetensors", kept / "record" / "outcome.json"
+    code = project.root / "sentinel" / "metrics.py"
+    whole = {file: file.read_bytes() for file in (weights, outcome, code)}
+    weights.write_bytes(whole[weights][:-2] + bytes(byte ^ 1 for byte in whole[weights][-2:]))
+    told = json.loads(whole[outcome]) | {"weights_sha256": sha256_file(weights)}
+    outcome.write_text(json.dumps(told))
+    code.write_bytes(whole[code] + b"# changed since\n")
+    try:
+        again = reproduce(project, first["run_id"], expect=8)
+    finally:
+        for file, content in whole.items():
+            file.write_bytes(content)
+    assert again["kind"] == "different"
+    assert [(one["kind"], one["what"]) for one in again["differences"]] == [("code", "sentinel/metrics.py")]
+    assert str(again["sentence"]).startswith("Not reproduced: ")
+    assert "code sentinel/metrics.py" in str(again["sentence"])
+
+
+def test_run_whose_data_are_gone_cannot_be_reproduced(project: Project, first: dict[str, object]) -> None:
+    remote = project.home / "remote"
+    remote.rename(project.home / "elsewhere")
+    try:
+        refused = reproduce(project, first["run_id"], expect=4)
+    finally:
+        shutil.rmtree(remote, ignore_errors=True)
+        (project.home / "elsewhere").rename(remote)
+    assert "Damaged data" in refused["error"]["message"]
 
 
 def test_data_with_a_fault_are_refused_where_a_champion_knows_better(

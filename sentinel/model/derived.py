@@ -2,7 +2,7 @@
 
 Stored aggregates are integers; here they become means, deviations, rates and ratios to the present amount.
 The arithmetic is float64 up to the end, because a variance from sums of squares cancels in float32.
-A NaN says missing, and stays NaN through every formula; the encoding after it knows what to do with it.
+A missing value stays missing through every formula; the encoding after it knows what to do with it.
 """
 
 # torch types many of its functions loosely:
@@ -11,64 +11,32 @@ A NaN says missing, and stays NaN through every formula; the encoding after it k
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from sentinel.model.arithmetic import (
+    DAY,
+    HOUR,
+    MICROSECONDS,
+    at_least,
+    deviation_of,
+    log_of,
+    mean_of,
+    signed_log,
+    span,
+    z_score,
+)
+from sentinel.model.genuine import Genuine
 from sentinel.model.inputs import TRANSACTION, ModelInputs
+from sentinel.model.views import Columns, View, find_views
 
-MICROSECONDS = 1_000_000
-HOUR = 3600
-DAY = 24 * HOUR
 AGE = "_age_us"
 THURSDAY = 3  # 1970-01-01, counted from Monday
-MINOR_FLOOR = 100.0  # added to a deviation, so that a customer of equal amounts gets no endless z-score
 EVIDENCE = 10.0  # labels that the general fraud rate weighs in a shrunk rate
 EXTREME = 2.0**53  # float64 holds no exact integer beyond it; what is larger counts as missing
-
-
-@dataclass(frozen=True)
-class View:
-    """Where the aggregates of one entity and kind stand in `numeric`: statistic -> window (us) -> position."""
-
-    name: str
-    kind: str
-    positions: Mapping[str, Mapping[int, int]]
-
-    def windows(self, *statistics: str) -> list[int]:
-        """The windows, shortest first, for which all of `statistics` are stored."""
-        stored = [frozenset(self.positions.get(statistic, {})) for statistic in statistics]
-        return sorted(frozenset[int].intersection(*stored))
-
-    def at(self, statistic: str, windows: Sequence[int]) -> list[int]:
-        return [self.positions[statistic][window] for window in windows]
-
-
-def find_views(feature_set: Mapping[str, Any], inputs: ModelInputs) -> list[View]:
-    """The views of a feature set, in the order in which it names them."""
-    found: dict[str, tuple[str, dict[str, dict[int, int]]]] = {}
-    for entry in feature_set["aggregates"]:
-        _, positions = found.setdefault(entry["view"], (entry["kind"], {}))
-        position = inputs.numeric.index(entry["name"])
-        positions.setdefault(entry["statistic"], {})[int(entry["window_us"])] = position
-    return [View(name, kind, positions) for name, (kind, positions) in found.items()]
-
-
-class Columns(nn.Module):
-    """Some columns of a table [N, K]; one Gather in the graph."""
-
-    positions: Tensor
-
-    def __init__(self, at: Sequence[int]) -> None:
-        super().__init__()
-        self.at = tuple(at)
-        self.register_buffer("positions", torch.tensor(self.at, dtype=torch.int64), persistent=False)
-
-    def forward(self, table: Tensor) -> Tensor:
-        return table.index_select(1, self.positions)
 
 
 class DerivedFeatures(nn.Module):
@@ -82,6 +50,9 @@ class DerivedFeatures(nn.Module):
         views = find_views(feature_set, inputs)
         self.spending = nn.ModuleList(Spending(view) for view in views if view.kind == "spending")
         self.labels = nn.ModuleList(Labels(view) for view in views if view.kind == "labels")
+        spending = {view.entity: view for view in views if view.kind == "spending"}
+        proven = [view for view in views if view.windows("genuine_amount_sum", "label_count", "fraud_count")]
+        self.genuine = nn.ModuleList(Genuine(view, spending.get(view.entity)) for view in proven)
         self.ages = Columns([inputs.numeric.index(entry["name"]) for entry in feature_set["ages"]])
         pairs = [entry for entry in feature_set["ages"] if len(entry["keys"]) > 1]
         self.pair_ages = Columns([inputs.numeric.index(entry["name"]) for entry in pairs])
@@ -92,21 +63,23 @@ class DerivedFeatures(nn.Module):
     def forward(self, numeric: Tensor) -> Tensor:
         raw = torch.where(numeric.abs() <= EXTREME, numeric, torch.nan)
         amount = raw[:, self.amount : self.amount + 1]
-        parts = [_log(amount), _calendar(raw[:, self.time : self.time + 1])]
+        time = raw[:, self.time : self.time + 1]
+        parts = [log_of(amount), _calendar(time)]
         parts += [view(raw, amount) for view in self.spending]
-        parts += [view(raw, self.fraud_rate) for view in self.labels]
+        parts += [view(raw, time, self.fraud_rate) for view in self.labels]
+        parts += [view(raw, amount) for view in self.genuine]
         if self.ages.at:
-            parts.append(_log(self.ages(raw) / MICROSECONDS))
+            parts.append(log_of(self.ages(raw) / MICROSECONDS))
         if self.pair_ages.at:
             parts.append(torch.where(self.pair_ages(raw).isnan(), 1.0, 0.0))
         if self.declared.at:
-            parts.append(_signed_log(self.declared(raw)))
+            parts.append(signed_log(self.declared(raw)))
         return torch.cat([part.float() for part in parts], dim=1)
 
     def _names(self, inputs: ModelInputs) -> tuple[str, ...]:
         names = ["log_amount", *CALENDAR]
-        for view in (*self.spending, *self.labels):
-            assert isinstance(view, Spending | Labels)
+        for view in (*self.spending, *self.labels, *self.genuine):
+            assert isinstance(view, Spending | Labels | Genuine)
             names += view.names
         names += [f"log_{inputs.numeric[position]}" for position in self.ages.at]
         names += [f"{inputs.numeric[position].removesuffix(AGE)}_first_meeting" for position in self.pair_ages.at]
@@ -143,30 +116,30 @@ class Spending(nn.Module):
             "log_deviation": squared, "z_score": squared, "log_max": topped, "amount_to_max": topped,
             "log_distinct_merchants": told, "payments_a_merchant": compared,
         }  # fmt: skip
-        self.names = [f"{view.name}_{what}_{_span(window)}" for what, found in windows.items() for window in found]
+        self.names = [f"{view.name}_{what}_{span(window)}" for what, found in windows.items() for window in found]
 
     def forward(self, raw: Tensor, amount: Tensor) -> Tensor:
         """[N, len(names)], in the order of `names`."""
         count, total = self.counts(raw), self.sums(raw)
         known = self.mean_counts(count)
-        mean = self.mean_sums(total) / torch.where(known >= 1, known, torch.nan)
-        log_amount, log_count, log_mean = _log(amount), _log(count), _log(mean)
+        mean = mean_of(self.mean_sums(total), known)
+        log_amount, log_count, log_mean = log_of(amount), log_of(count), log_of(mean)
         parts: list[Tensor] = []
         if self.counts.at:
-            parts += [log_count, log_count[:, :-1] - _log(count[:, -1:] * self.share)]
+            parts += [log_count, log_count[:, :-1] - log_of(count[:, -1:] * self.share)]
         if self.sums.at:
-            parts.append(_log(total))
+            parts.append(log_of(total))
         if self.mean_counts.at:
             parts += [log_mean, log_amount - log_mean, log_mean[:, :-1] - log_mean[:, -1:]]
         if self.squares.at:
             middle = self.squared(mean)
-            deviation = _deviation(self.squares(raw), self.squared(known), middle)
-            parts += [_log(deviation), _signed_log((amount - middle) / (deviation + MINOR_FLOOR))]
+            deviation = deviation_of(self.squares(raw), self.squared(known), middle)
+            parts += [log_of(deviation), z_score(amount, middle, deviation)]
         if self.tops.at:
-            log_top = _log(self.tops(raw))
+            log_top = log_of(self.tops(raw))
             parts += [log_top, log_amount - log_top]
         if self.distinct.at:
-            log_distinct = _log(self.distinct(raw))
+            log_distinct = log_of(self.distinct(raw))
             parts += [log_distinct, self.compared_counts(log_count) - self.compared_distinct(log_distinct)]
         return torch.cat(parts, dim=1)
 
@@ -179,22 +152,29 @@ class Labels(nn.Module):
         labelled, found = view.windows("label_count"), view.windows("fraud_count")
         rated = view.windows("label_count", "fraud_count")
         self.labels, self.frauds = Columns(view.at("label_count", labelled)), Columns(view.at("fraud_count", found))
+        first = view.windows("first_fraud_at")
         self.rated_labels = Columns([labelled.index(window) for window in rated])
         self.rated_frauds = Columns([found.index(window) for window in rated])
-        windows = {"log_label_count": labelled, "log_fraud_count": found, "log_fraud_rate": rated}
-        self.names = [f"{view.name}_{what}_{_span(window)}" for what, of in windows.items() for window in of]
+        self.first_frauds = Columns(view.at("first_fraud_at", first))
+        windows = {
+            "log_label_count": labelled, "log_fraud_count": found, "log_fraud_rate": rated,
+            "log_first_fraud_age": first,
+        }  # fmt: skip
+        self.names = [f"{view.name}_{what}_{span(window)}" for what, of in windows.items() for window in of]
 
-    def forward(self, raw: Tensor, fraud_rate: Tensor) -> Tensor:
+    def forward(self, raw: Tensor, time: Tensor, fraud_rate: Tensor) -> Tensor:
         """[N, len(names)], in the order of `names`."""
         labels, frauds = self.labels(raw), self.frauds(raw)
         parts: list[Tensor] = []
         if self.labels.at:
-            parts.append(_log(labels))
+            parts.append(log_of(labels))
         if self.frauds.at:
-            parts.append(_log(frauds))
+            parts.append(log_of(frauds))
         if self.rated_labels.at:
             rate = (self.rated_frauds(frauds) + EVIDENCE * fraud_rate) / (self.rated_labels(labels) + EVIDENCE)
-            parts.append(_at_least(rate, 1e-9).log())
+            parts.append(at_least(rate, 1e-9).log())
+        if self.first_frauds.at:
+            parts.append(log_of((time - self.first_frauds(raw)) / MICROSECONDS))
         return torch.cat(parts, dim=1)
 
 
@@ -212,30 +192,3 @@ def _calendar(time: Tensor) -> Tensor:
     weekend = torch.where(weekday >= 5, 1.0, 0.0)
     night = torch.where(hour < 7, 1.0, 0.0)
     return torch.cat([hour, by_hour.sin(), by_hour.cos(), by_weekday.sin(), by_weekday.cos(), weekend, night], dim=1)
-
-
-def _deviation(squares: Tensor, count: Tensor, mean: Tensor) -> Tensor:
-    return _at_least(squares / count - mean * mean, 0.0).sqrt()
-
-
-def _at_least(value: Tensor, lowest: float) -> Tensor:
-    """Not clamp: what becomes of a NaN in it differs between runtimes, in a comparison it does not."""
-    return torch.where(value < lowest, lowest, value)
-
-
-def _log(value: Tensor) -> Tensor:
-    """log(1 + value), nothing below 0."""
-    return (_at_least(value, 0.0) + 1).log()
-
-
-def _signed_log(value: Tensor) -> Tensor:
-    return value.sign() * (value.abs() + 1).log()
-
-
-def _span(window_us: int) -> str:
-    """`7d`, `36h`, `90m`: the largest unit that divides it."""
-    seconds = window_us // MICROSECONDS
-    unit, size = next(
-        (unit, size) for unit, size in (("d", DAY), ("h", HOUR), ("m", 60), ("s", 1)) if not seconds % size
-    )
-    return f"{seconds // size}{unit}"

@@ -1,7 +1,8 @@
 """Piecewise-linear encoding of the derived features (Gorishniy et al., 2022), missing values and categories.
 
 A feature with edges e0 < e1 < .. becomes one value a bin: 1 left of x, 0 right of x, a fraction where x lies.
-Decision trees choose the edges, so that bins are narrow where the fraud rate changes. Whatever comes in,
+Decision trees choose the edges, so that bins are narrow where the fraud rate changes. Every inner edge has a steep
+bin of its own besides: a limit in the data is a step, and a ramp up to the next edge would blur it. Whatever comes in,
 what goes out lies in [0, 1]: an extreme value can do no more than the largest one in training.
 """
 
@@ -71,13 +72,13 @@ class Encoding(nn.Module):
         `weights` [N] says for how many rows each one stands, where genuine rows were drawn.
         """
         edges = [feature_edges(derived[:, feature], labels, weights, bins) for feature in range(derived.shape[1])]
+        bounds = [bin_bounds(edge) for edge in edges]
         missing = distinct_patterns(derived.isnan())
-        encoding = cls(EncodingSize(sum(max(len(edge) - 1, 0) for edge in edges), len(missing)), inputs)
-        feature = [torch.full((len(edge) - 1,), position) for position, edge in enumerate(edges) if len(edge) > 1]
-        width = torch.cat([edge[1:] - edge[:-1] for edge in edges])
-        left = torch.cat([edge[:-1] for edge in edges])
+        encoding = cls(EncodingSize(sum(map(len, bounds)), len(missing)), inputs)
+        feature = [torch.full((len(bound),), position) for position, bound in enumerate(bounds)]
+        left, right = torch.cat(bounds).unbind(1)
         encoding.feature.copy_(torch.cat(feature))
-        encoding.slope.copy_(1 / width)
+        encoding.slope.copy_(1 / (right - left))
         encoding.left.copy_(left)
         encoding.missing.copy_(torch.tensor(missing, dtype=torch.int64))
         return encoding
@@ -102,12 +103,25 @@ def feature_edges(values: Tensor, labels: Tensor, weights: Tensor, bins: int) ->
     return _spaced(torch.cat([values.min()[None], torch.from_numpy(np.sort(splits)), values.max()[None]]))
 
 
+def bin_bounds(edges: Tensor) -> Tensor:
+    """[bins, 2] left and right: from edge to edge, then a steep bin around each inner edge."""
+    if len(edges) < 2:
+        return torch.zeros((0, 2), dtype=torch.float64)
+    inner = edges[1:-1]
+    half = least_width(inner) / 2
+    return torch.cat([torch.stack([edges[:-1], edges[1:]], 1), torch.stack([inner - half, inner + half], 1)])
+
+
+def least_width(edge: Tensor) -> Tensor:
+    return LEAST_WIDTH * edge.abs().clamp(min=1.0)
+
+
 def _spaced(edges: Tensor) -> Tensor:
     """Without the edges that come too soon after the one before them."""
     kept = [float(edges[0])]
-    for edge in map(float, edges[1:]):
-        if edge - kept[-1] >= LEAST_WIDTH * max(1.0, abs(edge)):
-            kept.append(edge)
+    for edge, width in zip(edges[1:], least_width(edges[1:]), strict=True):
+        if edge - kept[-1] >= width:
+            kept.append(float(edge))
     return torch.tensor(kept, dtype=torch.float64)
 
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from sentinel.model.derived import HOUR, MICROSECONDS, DerivedFeatures
+from sentinel.model.arithmetic import HOUR, MICROSECONDS
+from sentinel.model.derived import DerivedFeatures
 from sentinel.model.inputs import ModelInputs
 
 # A missing time is neither weekend nor night, so that a time which is both tells of them.

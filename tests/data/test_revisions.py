@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from sentinel.data.pointer import pointer_to
+from sentinel.data.versioning import pull
 from sentinel.errors import ConfigInvalid, DataDamaged
 from tests.data.versioned_project import FILES, Project, copy_project, flip_a_byte, start_project, state_of
 
@@ -55,6 +57,17 @@ def test_older_version_comes_back_from_the_remote_alone(history: Project) -> Non
     shutil.rmtree(history.paths.dvc_cache)
     shutil.rmtree(history.paths.home / "pulled")
     assert history.pull("first").version == version
+
+
+def test_version_that_no_revision_names_is_pulled_by_its_digest(history: Project) -> None:
+    """Of a run whose pointer was never committed, or in another repository."""
+    raw = history.pull("first")
+    size = sum(file.stat().st_size for file in raw.locate(history.paths.home).iterdir())
+    shutil.rmtree(history.paths.dvc_cache)
+    shutil.rmtree(history.paths.home / "pulled")
+    shutil.rmtree(history.paths.root / ".git")
+    pinned = pointer_to(raw.version, size, "data")
+    assert pull(history.name, history.data, paths=history.paths, pinned=pinned) == raw
 
 
 def test_present_revision_uses_the_work_tree(history: Project) -> None:

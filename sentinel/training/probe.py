@@ -154,7 +154,7 @@ def _batches(recorded: Recorded, stepper: Stepper) -> Iterator[Batch]:
     begin = 0
     for step in recorded.steps:
         end = begin + step["rows"]
-        part = {name: tensor[begin:end] for name, tensor in found.items()}
+        part = {name: tensor[begin:end].clone() for name, tensor in found.items()}  # placed as in training
         stepper.micro_batch = step["at_once"]
         yield Batch(Rows(part["derived"], part.get("categorical"), part["labels"]), 0, step["rows"])
         begin = end

@@ -24,6 +24,7 @@ from sentinel.model.network import FraudNet
 from sentinel.storage import write_json
 from sentinel.training.checkpoint import Checkpoint, Checkpoints
 from sentinel.training.draw import Draw
+from sentinel.training.optimizer import one_cycle
 from sentinel.training.position import Epoch, History, Position
 from sentinel.training.probe import Probe, make_recorder
 from sentinel.training.rows import TrainingRows
@@ -178,7 +179,7 @@ class TrainingRun:
             number=position.epoch,
             loss=position.loss / position.rows,
             validation_pr_auc=score,
-            learning_rate=float(self.stepper.schedule.get_last_lr()[0]),
+            learning_rate=one_cycle(self.number - 1, self.plan.steps, self.plan.learning_rate)[0],
             seconds=position.epoch_seconds + time.perf_counter() - begun,
         )
         if position.is_better(score):

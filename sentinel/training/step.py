@@ -23,21 +23,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils import get_total_norm
-from torch.optim import AdamW
-from torch.optim.lr_scheduler import OneCycleLR
+from torch.optim import Optimizer
 
 from sentinel.errors import TrainingFailed
 from sentinel.model.network import FraudNet
 from sentinel.model.row_dropout import RowKeys
 from sentinel.training.hardware import Hardware
 from sentinel.training.micro_batches import is_out_of_memory
+from sentinel.training.optimizer import AdamW, one_cycle
 from sentinel.training.peers import ALONE, Peers
 from sentinel.training.rows import Rows
 
 # derived float32 [N, D], categorical int64 [N, C] or None -> logits [N] or [N, members], each learning by itself
 Score = Callable[[Tensor, Tensor | None], Tensor]
 
-_MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 _log = logging.getLogger(__name__)
 
 
@@ -89,9 +88,7 @@ class Stepper:
         self.share = math.ceil(plan.batch_size / peers.world)  # rows, at most, of a process
         self.micro_batch = min(micro_batch or self.share, self.share)
         self.weights = list(net.parameters())
-        self.optimizer = AdamW(self.weights, lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True)
-        self._zero_moments()
-        self.schedule = OneCycleLR(self.optimizer, plan.learning_rate, total_steps=plan.steps)
+        self.optimizer = AdamW(self.weights, plan.weight_decay)
         self.scaler = torch.GradScaler(hardware.device.type, enabled=hardware.scales_gradients)
         self.keys = RowKeys(net, plan.seed, plan.batch_size, hardware.device)
         self.one = torch.ones((), device=hardware.device)
@@ -99,55 +96,32 @@ class Stepper:
     def step(self, number: int, batch: Batch) -> Outcome:
         """`number` counts the steps of the run from 0. Raises TrainingFailed when one row is too much for memory."""
         loss = self._gradients(number, batch)
-        self.scaler.unscale_(self.optimizer)
+        self.scaler.unscale_(cast("Optimizer", self.optimizer))
         norm = get_total_norm([weight.grad for weight in self.weights if weight.grad is not None])
         is_lost = ~loss.isfinite()
         is_skipped = is_lost | ~norm.isfinite()
         # fp16 overflows while its scale is sought, which lowers the scale: a fault only once that cannot help
         is_faulty = is_skipped & (is_lost | (self.scaler.scale(self.one) <= 1))
-        self.optimizer.found_inf = is_skipped.float()  # pyright: ignore[reportAttributeAccessIssue]  # fused AdamW skips
-        self.optimizer.step()
+        self.optimizer.step(*one_cycle(number, self.plan.steps, self.plan.learning_rate), is_skipped.float())
         self.scaler.update()
-        self.schedule.step()
         return Outcome(loss, is_faulty)
 
     def moments(self) -> dict[str, Tensor]:
         """The optimizer's tensors."""
-        return {
-            f"{name}.{key}": self.optimizer.state[weight][key]
-            for name, weight in self.net.named_parameters()
-            for key in _MOMENTS
-        }
+        columns = {"first": self.optimizer.first, "second": self.optimizer.second, "steps": self.optimizer.steps}
+        names = [name for name, _ in self.net.named_parameters()]
+        return {f"{name}.{key}": column[place] for key, column in columns.items() for place, name in enumerate(names)}
 
     def numbers(self) -> dict[str, Any]:
-        """All else that a step depends on, besides the weights: fit for JSON."""
-        group = self.optimizer.param_groups[0]
-        return {
-            "learning_rate": group["lr"],
-            "betas": list(group["betas"]),
-            "schedule": self.schedule.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "micro_batch": self.micro_batch,
-        }
+        """All else that steps depend on, besides the weights and their own numbers: fit for JSON."""
+        return {"scaler": self.scaler.state_dict(), "micro_batch": self.micro_batch}
 
     def restore(self, moments: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
         """Raises KeyError or RuntimeError when they are another network's."""
         for name, tensor in self.moments().items():
             tensor.copy_(moments[name])
-        group = self.optimizer.param_groups[0]
-        group["lr"], group["betas"] = numbers["learning_rate"], tuple(numbers["betas"])
-        self.schedule.load_state_dict(numbers["schedule"])
         self.scaler.load_state_dict(numbers["scaler"])
         self.micro_batch = int(numbers["micro_batch"])
-
-    def _zero_moments(self) -> None:
-        """Before the first step, so that a model whose moments do not fit fails at once."""
-        for weight in self.weights:
-            self.optimizer.state[weight] = {
-                "step": torch.zeros((), device=weight.device),
-                "exp_avg": torch.zeros_like(weight),
-                "exp_avg_sq": torch.zeros_like(weight),
-            }
 
     def _gradients(self, number: int, batch: Batch) -> Tensor:
         """Leave the whole batch's gradient in the weights; its mean loss [] is returned."""
@@ -161,7 +135,7 @@ class Stepper:
         return self.peers.sum(loss)
 
     def _clear(self) -> None:
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.clear()
         if self.peers.world > 1:  # one without rows takes part in the sum
             for weight in self.weights:
                 weight.grad = torch.zeros_like(weight)
@@ -200,7 +174,7 @@ class Stepper:
                 "training.memory_limit)."
             )
         self.micro_batch //= 2
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.clear()
         if self.hardware.is_cuda:
             torch.cuda.empty_cache()
         _log.warning(

@@ -32,7 +32,11 @@ PACKAGES = ("duckdb", "ibis-framework", "pandas", "pyarrow")
 DAYS = (1, 7, 30)
 _WITHIN = {"count": "count(*)", "label_count": "count(*)", "amount_sum": "sum(amount_minor)",
            "amount_sum_of_squares": "sum(amount_minor * amount_minor)", "amount_max": "max(amount_minor)",
-           "fraud_count": "sum(is_fraud::BIGINT)"}  # fmt: skip
+           "fraud_count": "sum(is_fraud::BIGINT)",
+           "first_fraud_at": "min(CASE WHEN is_fraud THEN epoch_us(event_timestamp) END)",
+           "genuine_amount_sum": "sum(CASE WHEN NOT is_fraud THEN amount_minor END)",
+           "genuine_amount_sum_of_squares": "sum(CASE WHEN NOT is_fraud THEN amount_minor * amount_minor END)",
+           "genuine_amount_max": "max(CASE WHEN NOT is_fraud THEN amount_minor END)"}  # fmt: skip
 
 
 def main() -> None:

@@ -173,7 +173,11 @@ def _null_and_unknown_keys() -> _Case:
 
 def _huge_amounts() -> _Case:
     amounts = [_LARGEST, _LARGEST, -_LARGEST, -_LARGEST, -_LARGEST, _ROOT - 1, _ROOT]
-    made = [_Payment(40 + each, _START + each * 2 * _DAY, 40, 40, amount) for each, amount in enumerate(amounts)]
+    moments = [_START + each * 2 * _DAY for each in range(len(amounts))]
+    made = [
+        _Payment(40 + each, at, 40, 40, amount, label_at=at)
+        for each, (at, amount) in enumerate(zip(moments, amounts, strict=True))
+    ]
     return "huge amounts", made, [_Question(payment.at + _HOUR, 40, 40) for payment in made]
 
 
@@ -221,23 +225,33 @@ def _ends_of_ttl(wanted: FeatureSet) -> _Case:
 
 
 def _labels(wanted: FeatureSet) -> _Case:
-    """Before the payment itself, late, never, unknown, and two at one moment; or all after the label delay."""
+    """Before the payment itself, late, never, unknown, and two at one moment; or all after the label delay.
+
+    The fraud that is known last is the earliest that a window holds, and the largest amounts are frauds.
+    """
     late = _START + 40 * _DAY
     made = [
         _Payment(400, _START, 400, 400, fraud=True, label_at=_START - _DAY),
-        _Payment(401, _START, 400, 400, fraud=True, label_at=late),
+        _Payment(401, _START, 400, 400, 9000, fraud=True, label_at=late),
         _Payment(402, _START, 400, 400, fraud=True, label_at=None),
         _Payment(403, _START, 400, 400, fraud=None, label_at=_START + _HOUR),
         _Payment(404, _START + _DAY, 400, 400, fraud=False, label_at=late),
+        _Payment(405, _START + 12 * _DAY, 400, 400, 8000, fraud=True, label_at=_START + 13 * _DAY),
+        _Payment(406, _START + 12 * _DAY, 400, 400, -30, fraud=False, label_at=_START + 13 * _DAY),
     ]
     early, delayed = _START + wanted.ingestion_lag, _START + max(wanted.label_delay, wanted.ingestion_lag)
-    moments = [at + after for at in (early, delayed, late) for after in (-_MICROSECOND, timedelta(0))]
+    between = _START + 20 * _DAY
+    moments = [at + after for at in (early, delayed, between, late) for after in (-_MICROSECOND, timedelta(0))]
     return "labels early, late and never", made, [_Question(at, 400, 400) for at in moments]
 
 
 def _corrections(wanted: FeatureSet) -> _Case:
-    """Of amount (twice), customer, merchant, moment and label; one arrives before its payment, one after the ttl."""
+    """Of amount (twice), customer, merchant, moment and label; one arrives before its payment, one after the ttl.
+
+    What was known as a fraud becomes genuine, and the other way round.
+    """
     known = wanted.ingestion_lag
+    judged_anew = max(wanted.label_delay, 2 * _DAY) + _DAY
 
     def first(number: int) -> _Payment:
         return _Payment(number, _START, number, 500, label_at=_START + 2 * _DAY)
@@ -257,12 +271,18 @@ def _corrections(wanted: FeatureSet) -> _Case:
         again(507, 41 * _DAY, amount=11, customer=502),
         again(508, _HOUR, at=_START + 10 * _HOUR, amount=2),  # replaced before it is knowable
         again(508, 2 * _HOUR, amount=4),
+        replace(first(509), fraud=True),
+        again(509, judged_anew, fraud=False),
+        replace(first(510), amount=-5),
+        again(510, judged_anew, fraud=True),
     ]
     moments = [known - _MICROSECOND, known, _HOUR + known - _MICROSECOND, _HOUR + known, 3 * _HOUR, 27 * _HOUR]
     asked = [_Question(_START + after, customer, 500) for customer in range(500, 509) for after in moments]
     asked += [_Question(_START + after, customer, 501) for customer in (503, 506) for after in (2 * _HOUR, 4 * _DAY)]
     asked += [_Question(_START + 41 * _DAY + known, customer, 500) for customer in (502, 507)]
-    for number, ttl in enumerate(sorted({view.ttl for view in wanted.views}), 510):
+    of_labels = [judged_anew - _HOUR, judged_anew + known - _MICROSECOND, judged_anew + known]
+    asked += [_Question(_START + after, customer, 500) for customer in (509, 510) for after in of_labels]
+    for number, ttl in enumerate(sorted({view.ttl for view in wanted.views}), 520):
         # taken back just as it leaves the last window, or just before: only then is that an event
         for moved, arrives in ((2 * number, ttl), (2 * number + 1, ttl - _MICROSECOND)):
             made += [first(moved), again(moved, arrives, customer=502)]

@@ -144,8 +144,8 @@ class Engine:
                 if view.is_spending is spending:
                     at = view.rules.known_at(version) if spending else view.rules.labelled_at(version)
                     if at is not None:
-                        value = version.amount if spending else int(version.is_fraud or 0)
-                        self._push(at, number, place, key, Moved(at, value, merchant), version.transaction_id)
+                        event = Moved(at, version.happened_us, version.amount, merchant, version.is_fraud)
+                        self._push(at, number, place, key, event, version.transaction_id)
 
     def _reload(self, number: int, entity: Entity, version: Version, other: Version) -> None:
         """Load the key of `version` anew once both are knowable: one of them replaces the other."""

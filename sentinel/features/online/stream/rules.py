@@ -10,6 +10,9 @@ from sentinel.features.online.stream.journal import Id, Spoken, Version
 from sentinel.features.online.stream.windows import KeyWindows, Moved, WindowPlan
 from sentinel.features.spec import FeatureSet, FeatureView, microseconds, view_name
 
+# A version that is knowable by now: since when and until when (None: still) it speaks, then the rest of a Moved.
+_Speaking = tuple[int, int | None, int, int, Id | None, int | None]
+
 
 class Rules:
     """Moments in microseconds. `label_delay_us`: None where the moment of a label is mapped."""
@@ -50,31 +53,31 @@ class ViewState:
         if not spoken:
             return None
         longest = self.plan.longest
-        last = max(at for at, _, _, _ in spoken)
-        ends = [until for at, until, _, _ in spoken if until is not None and until < at + longest]
+        last = max(at for at, _, _, _, _, _ in spoken)
+        ends = [until for at, until, _, _, _, _ in spoken if until is not None and until < at + longest]
         last = max(last, *ends) if ends else last
         alive = [
-            Moved(at, value, merchant)
-            for at, until, value, merchant in spoken
+            Moved(at, happened, amount, merchant, is_fraud)
+            for at, until, happened, amount, merchant, is_fraud in spoken
             if at > last - longest and (until is None or until > last)
         ]
         alive.sort(key=itemgetter(0))
         return KeyWindows(self.plan, last, alive)
 
-    def _spoken(self, versions: Sequence[Spoken], now_us: int) -> list[tuple[int, int | None, int, Id | None]]:
-        """From when, until when (None: still), the value and the merchant of each version that is knowable by now."""
+    def _spoken(self, versions: Sequence[Spoken], now_us: int) -> list[_Speaking]:
         lag, delay = self.rules.lag_us, self.rules.label_delay_us
-        found: list[tuple[int, int | None, int, Id | None]] = []
-        for known, happened, value, is_fraud, arrived, merchant, replaced in versions:
+        found: list[_Speaking] = []
+        for known, happened, amount, is_fraud, arrived, merchant, replaced in versions:
             at = known + lag
             if not self.is_spending:  # as Rules.labelled_at, spelled out: this is half the work of a cold start
                 arrived = arrived if delay is None else happened + delay
                 if is_fraud is None or arrived is None:
                     continue
-                at, value = max(arrived, at), is_fraud
+                at = max(arrived, at)
             if at > now_us:
                 continue
             until = None if replaced is None else replaced + lag
             if until is None or until > at:
-                found.append((at, None if until is None or until > now_us else until, value, merchant))
+                ends = None if until is None or until > now_us else until
+                found.append((at, ends, happened, amount, merchant, is_fraud))
         return found

@@ -1,83 +1,117 @@
-"""The windows of one key, kept so that one more event costs little: running totals instead of sums over again.
-
-Everything is an integer, so that adding one event at a time gives the very value that adding all of them gives.
-"""
+"""The windows of one key, kept so that one more event costs little: running totals instead of sums over again."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
-from itertools import accumulate
+from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 from sentinel.feature_spec import Statistic
+from sentinel.features.online.stream.totals import Kept, Totals
 from sentinel.features.spec import FeatureView, microseconds
 
-INT64_MAX = 2**63 - 1
-
-_COUNT, _SUM, _SQUARES, _MAX, _MERCHANTS = range(5)
-_CODES: dict[Statistic, int] = {
-    "count": _COUNT,
-    "amount_sum": _SUM,
-    "amount_sum_of_squares": _SQUARES,
-    "amount_max": _MAX,
-    "distinct_merchants": _MERCHANTS,
-    "label_count": _COUNT,
-    "fraud_count": _SUM,
-}
+_COUNT, _SUM, _SQUARES, _LARGEST, _EARLIEST, _MERCHANTS = range(6)
 _DEAD_BEFORE_TRIM = 64
 
 
 class Moved(NamedTuple):
-    """An event as one key's windows see it. `value`: an amount, or 1 for a fraud and 0 for none."""
+    """An event as one key's windows see it: a payment or, in a view of labels, the label of one."""
 
     at_us: int
-    value: int
+    happened_us: int
+    amount: int
     merchant: int | str | None
+    is_fraud: int | None
+
+
+Value = Callable[[Moved], int | None]
+
+
+_amount: Value = attrgetter("amount")
+_fraud: Value = attrgetter("is_fraud")
+
+
+def _genuine_amount(event: Moved) -> int | None:
+    return None if event.is_fraud else event.amount
+
+
+def _before_fraud(event: Moved) -> int | None:
+    """The earliest moment is the largest when all are negated."""
+    return -event.happened_us if event.is_fraud else None
+
+
+# How a statistic is read, and from the totals of which value; None: from the events or the merchants themselves.
+_READINGS: dict[Statistic, tuple[int, Value | None]] = {
+    "count": (_COUNT, None),
+    "amount_sum": (_SUM, _amount),
+    "amount_sum_of_squares": (_SQUARES, _amount),
+    "amount_max": (_LARGEST, _amount),
+    "distinct_merchants": (_MERCHANTS, None),
+    "label_count": (_COUNT, None),
+    "fraud_count": (_SUM, _fraud),
+    "first_fraud_at": (_EARLIEST, _before_fraud),
+    "genuine_amount_sum": (_SUM, _genuine_amount),
+    "genuine_amount_sum_of_squares": (_SQUARES, _genuine_amount),
+    "genuine_amount_max": (_LARGEST, _genuine_amount),
+}
 
 
 class WindowPlan:
-    """What a view asks of its windows: for each aggregate its statistic and length, in the view's order."""
+    """What a view asks of its windows, for each aggregate, in the view's order.
+
+    `values`: what is totalled, and how; `readings`: how, from which totals, place in `lengths`, length.
+    """
 
     def __init__(self, view: FeatureView) -> None:
-        asked: list[tuple[Statistic, int]] = [
-            (aggregate.statistic, microseconds(aggregate.window)) for aggregate in view.aggregates
-        ]
+        asked = [(*_READINGS[aggregate.statistic], microseconds(aggregate.window)) for aggregate in view.aggregates]
         self.longest = microseconds(view.ttl)
-        self.lengths = sorted({length for _, length in asked})
-        self.readings = [(_CODES[what], self.lengths.index(length), length) for what, length in asked]
-        statistics = {what for what, _ in asked}
-        self.squares = "amount_sum_of_squares" in statistics
-        self.largest = "amount_max" in statistics
-        self.merchants = "distinct_merchants" in statistics
+        self.lengths = sorted({length for _, _, length in asked})
+        totalled = list(dict.fromkeys(value for _, value, _ in asked if value is not None))
+        self.values = [(value, _kept({how for how, read, _ in asked if read is value})) for value in totalled]
+        self.readings = [
+            (how, 0 if value is None else totalled.index(value), self.lengths.index(length), length)
+            for how, value, length in asked
+        ]
+        self.merchants = any(how == _MERCHANTS for how, _, _ in asked)
+
+
+def _kept(read: set[int]) -> Kept:
+    return Kept(sums=_SUM in read, squares=_SQUARES in read, peaks=bool(read & {_LARGEST, _EARLIEST}))
 
 
 class KeyWindows:
     """The events of one key that its windows, or those of a later event, can hold. `last_us`: the row's moment."""
 
-    __slots__ = ("_moments", "_peak_moments", "_peaks", "_plan", "_seen", "_squares", "_sums", "last_us")
+    __slots__ = ("_moments", "_plan", "_seen", "_totals", "last_us")
 
     def __init__(self, plan: WindowPlan, last_us: int, events: Sequence[Moved] = ()) -> None:
         """`events`: those in the longest window as of `last_us`, by moment."""
         self._plan = plan
         self.last_us = last_us
-        self._moments = [at for at, _, _ in events]
-        values = [value for _, value, _ in events]
-        self._sums = list(accumulate(values, initial=0))  # running: of the first n values
-        self._squares = list(accumulate((v * v for v in values), initial=0)) if plan.squares else []
-        self._peak_moments: list[int] = []  # of the values that no later one reaches; the values fall
-        self._peaks: list[int] = []
-        if plan.largest:
-            self._find_peaks(events)
-        self._seen = {merchant: at for at, _, merchant in events if merchant is not None} if plan.merchants else {}
+        self._moments = [event.at_us for event in events]
+        self._totals = [Totals(kept, self._moments, [value(event) for event in events]) for value, kept in plan.values]
+        self._seen: dict[int | str, int] = {}
+        if plan.merchants:
+            self._seen = {event.merchant: event.at_us for event in events if event.merchant is not None}
 
     def add(self, event: Moved) -> None:
         """Take in one more event. One that came late enters the windows of the row that stands."""
-        if event.at_us >= self.last_us:
-            self.last_us = event.at_us
-            self._append(event)
-        elif event.at_us > self.last_us - self._plan.longest:
-            self._insert(event)
+        at = event.at_us
+        if at >= self.last_us:
+            self.last_us = at
+            self._moments.append(at)
+            for totals, (value, _) in zip(self._totals, self._plan.values, strict=True):
+                totals.append(at, value(event))
+        elif at > self.last_us - self._plan.longest:
+            place = bisect_right(self._moments, at)
+            self._moments.insert(place, at)
+            for totals, (value, _) in zip(self._totals, self._plan.values, strict=True):
+                totals.insert(place, at, value(event))
+        else:
+            return
+        if self._plan.merchants and event.merchant is not None:
+            self._seen[event.merchant] = max(at, self._seen.get(event.merchant, at))
 
     def values(self) -> tuple[int | None, ...]:
         """The aggregates as of `last_us`."""
@@ -90,64 +124,29 @@ class KeyWindows:
 
     def _read(self, starts: list[int]) -> list[int | None]:
         """One pass, for this is what a stream does most. `starts`: the first event in the window of each length."""
-        sums, last, end = self._sums, self.last_us, len(self._moments)
-        total = sums[-1]
+        totals, last, end = self._totals, self.last_us, len(self._moments)
         last_seen = sorted(self._seen.values())
         found: list[int | None] = []
-        for what, which, length in self._plan.readings:
-            if what == _COUNT:
+        for how, of, which, length in self._plan.readings:
+            if how == _COUNT:
                 found.append(end - starts[which])
-            elif what == _SUM:
-                value = total - sums[starts[which]]
-                found.append(value if -INT64_MAX <= value <= INT64_MAX else INT64_MAX if value > 0 else -INT64_MAX)
-            elif what == _MAX:
-                first = bisect_right(self._peak_moments, last - length)
-                found.append(self._peaks[first] if first < len(self._peaks) else None)
-            elif what == _MERCHANTS:
-                found.append(len(last_seen) - bisect_right(last_seen, last - length))
+            elif how == _SUM:
+                found.append(totals[of].sum_from(starts[which]))
+            elif how == _SQUARES:
+                found.append(totals[of].squares_from(starts[which]))
+            elif how == _LARGEST:
+                found.append(totals[of].largest_after(last - length))
+            elif how == _EARLIEST:
+                negated = totals[of].largest_after(last - length)
+                found.append(None if negated is None else -negated)
             else:
-                found.append(min(INT64_MAX, self._squares[-1] - self._squares[starts[which]]))
+                found.append(len(last_seen) - bisect_right(last_seen, last - length))
         return found
 
-    def _find_peaks(self, events: Sequence[Moved]) -> None:
-        for at, value, _ in reversed(events):
-            if not self._peaks or value > self._peaks[-1]:
-                self._peaks.append(value)
-                self._peak_moments.append(at)
-        self._peaks.reverse()
-        self._peak_moments.reverse()
-
-    def _append(self, event: Moved) -> None:
-        at, value, merchant = event
-        self._moments.append(at)
-        self._sums.append(self._sums[-1] + value)
-        if self._plan.squares:
-            self._squares.append(self._squares[-1] + value * value)
-        if self._plan.largest:
-            while self._peaks and self._peaks[-1] <= value:
-                self._peaks.pop()
-                self._peak_moments.pop()
-            self._peaks.append(value)
-            self._peak_moments.append(at)
-        if self._plan.merchants and merchant is not None:
-            self._seen[merchant] = at
-
-    def _insert(self, late: Moved) -> None:
-        """Begin again with the late event in its place. Merchants keep their last moment, whatever the order."""
-        events = [Moved(at, self._sums[n + 1] - self._sums[n], None) for n, at in enumerate(self._moments)]
-        events.insert(bisect_right(self._moments, late.at_us), late._replace(merchant=None))
-        seen = self._seen
-        if late.merchant is not None and self._plan.merchants:
-            seen[late.merchant] = max(late.at_us, seen.get(late.merchant, late.at_us))
-        self.__init__(self._plan, self.last_us, events)
-        self._seen = seen
-
     def _trim(self, dead: int) -> None:
-        """Forget what no window can hold any more; totals are read as differences, so that they may start anywhere."""
+        """Forget what no window can hold any more."""
         oldest = self._moments[dead - 1]
-        del self._moments[:dead], self._sums[:dead]
-        if self._plan.squares:
-            del self._squares[:dead]
-        gone = bisect_right(self._peak_moments, oldest)
-        del self._peaks[:gone], self._peak_moments[:gone]
+        del self._moments[:dead]
+        for totals in self._totals:
+            totals.forget(dead, oldest)
         self._seen = {merchant: at for merchant, at in self._seen.items() if at > oldest}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,7 +24,6 @@ from tasks.run import Run
 
 RECORD, MODEL = "record", "model"  # folders among the run's artifacts
 WEIGHTS, TRAINING = "weights.safetensors", "training.json"
-_PROCESSOR = Path("/proc/cpuinfo")
 
 
 def ingredients(run: Run, raw: RawData, table: FeatureTable, splits: Splits) -> Ingredients:
@@ -101,17 +99,9 @@ def machine_of(trained: Path) -> Machine:
 
 
 def machine(device: str, precision: str, threads: int) -> Machine:
-    card = _card() if device.startswith("cuda") else None
-    return Machine(device=device, card=card, precision=precision, threads=threads, processor=_processor())
-
-
-def _card() -> str:
     import torch
 
-    return torch.cuda.get_device_name()
+    from sentinel.training.hardware import Hardware
 
-
-def _processor() -> str:
-    text = _PROCESSOR.read_text() if _PROCESSOR.is_file() else ""
-    named = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    return named[1] if named else platform.machine()
+    hardware = Hardware(torch.device(device), precision)
+    return Machine(device=hardware.device.type, name=hardware.name, precision=precision, threads=threads)

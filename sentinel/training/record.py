@@ -71,10 +71,9 @@ class Machine(_Strict):
     """What of a machine the bits of a weight can depend on."""
 
     device: str
-    card: str | None
+    name: str  # of the card, or of the CPU
     precision: str
     threads: int
-    processor: str
 
 
 class Outcome(_Strict):
@@ -144,7 +143,7 @@ def machine_differences(then: Machine, now: Machine) -> list[Difference]:
 
 
 def _texts(machine: Machine) -> dict[str, str]:
-    return {name: str(value) for name, value in machine.model_dump().items() if value is not None}
+    return {name: str(value) for name, value in machine.model_dump().items()}
 
 
 def _lock_differences(then: Environment, now: Environment) -> list[Difference]:

@@ -42,7 +42,7 @@ MADE = Ingredients(
     config={"name": "small", "training": {"seed": 7}},
     environment=HERE,
 )
-CPU = Machine(device="cpu", card=None, precision="fp32", threads=2, processor="Xeon")
+CPU = Machine(device="cpu", name="Xeon", precision="fp32", threads=2)
 
 
 def changed(**values: object) -> Environment:
@@ -122,10 +122,10 @@ def test_each_file_that_differs_is_named() -> None:
 
 
 def test_another_machine_is_named_by_what_matters() -> None:
-    card = CPU.model_copy(update={"device": "cuda", "card": "H200", "threads": 16})
+    card = CPU.model_copy(update={"device": "cuda", "name": "H200", "threads": 16})
     assert [one.sentence for one in machine_differences(CPU, card)] == [
-        "machine card: absent then, H200 now",
         "machine device: cpu then, cuda now",
+        "machine name: Xeon then, H200 now",
         "machine threads: 2 then, 16 now",
     ]
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import closing
 from dataclasses import asdict
 from itertools import groupby
 from typing import NoReturn
@@ -64,7 +65,7 @@ class TrainingRun:
         self.net, self.plan, self.peers = stepper.net, stepper.plan, stepper.peers
         self.position, self.resumed_at = Position(), None
         self.kept = self._weights()
-        self.pending: list[tuple[int, Batch, Outcome]] = []  # steps whose outcomes were not read yet
+        self.pending: list[tuple[int, int, Outcome]] = []  # number and rows of steps whose outcomes were not read yet
         self.begun = self.mark = time.perf_counter()
         sure_epochs = settings.epochs if judge is None else min(settings.epochs, 1 + settings.patience)
         self.recorder = make_recorder(probe, self.net, sure_epochs * self.plan.steps_an_epoch) if probe else None
@@ -88,13 +89,14 @@ class TrainingRun:
         """Train the rest of the present epoch and judge it. Raises TrainingFailed, after a checkpoint."""
         self.mark = time.perf_counter()
         self.net.train()
-        for batch in self._batches(self.draw.epoch(self.position.epoch)):
-            self._look_after()
-            self._step(batch)
-            if len(self.pending) >= READ_EVERY:
-                self._read_outcomes()
-            if self._is_due():
-                self._save()
+        with closing(self._batches(self.draw.epoch(self.position.epoch))) as batches:
+            for batch in batches:
+                self._look_after()
+                self._step(batch)
+                if len(self.pending) >= READ_EVERY:
+                    self._read_outcomes()
+                if self._is_due():
+                    self._save()
         self._read_outcomes()
         if self.position.rows == 0:
             self._fail_not_finite()
@@ -126,13 +128,13 @@ class TrainingRun:
         number = self.number
         if self.recorder:
             self.recorder.before(number, self.stepper)
-        self.pending.append((number, batch, self.stepper.step(number, batch)))
+        self.pending.append((number, batch.size, self.stepper.step(number, batch)))
         self.position.step += 1
         if self.recorder and self.recorder.after(number, batch, self.stepper):
-            positions = [self._positions(step) for step in range(self.recorder.first, self.recorder.last)]
-            self.recorder.keep(self.rows.take(torch.cat(positions)), self.net)
+            positions = self._positions(range(self.recorder.first, self.recorder.last))
+            self.recorder.keep(self.rows.take(torch.cat(list(positions.values()))), self.net)
 
-    def _batches(self, order: Tensor) -> Iterator[Batch]:
+    def _batches(self, order: Tensor) -> Generator[Batch]:
         """This process's shares of the epoch's batches that are not done; those of a size come from one stream."""
         whole = order.split(self.plan.batch_size)[self.position.step :]
         sizes = iter([len(batch) for batch in whole])
@@ -159,12 +161,12 @@ class TrainingRun:
             return
         losses = torch.stack([outcome.loss for _, _, outcome in self.pending]).tolist()
         faults = torch.stack([outcome.is_faulty for _, _, outcome in self.pending]).tolist()
-        for (number, batch, _), loss, is_faulty in zip(self.pending, losses, faults, strict=True):
+        for (number, size, _), loss, is_faulty in zip(self.pending, losses, faults, strict=True):
             if is_faulty:
                 self.position.skipped.append(number)
             else:
-                self.position.loss += loss * batch.size
-                self.position.rows += batch.size
+                self.position.loss += loss * size
+                self.position.rows += size
         self.pending.clear()
         now = time.perf_counter()
         self.position.spend(now - self.mark)
@@ -197,14 +199,17 @@ class TrainingRun:
             return score
         return float(self.peers.sum(torch.tensor(score, dtype=torch.float64, device=self.stepper.hardware.device)))
 
-    def _positions(self, number: int) -> Tensor:
-        """Of the training rows in a step's batch."""
-        epoch, step = divmod(number, self.plan.steps_an_epoch)
-        return self.draw.epoch(epoch + 1).split(self.plan.batch_size)[step]
+    def _positions(self, numbers: Iterable[int]) -> dict[int, Tensor]:
+        """Of the training rows in the batches of steps, which are given in ascending order."""
+        found: dict[int, Tensor] = {}
+        for epoch, steps in groupby(numbers, key=lambda number: number // self.plan.steps_an_epoch):
+            batches = self.draw.epoch(epoch + 1).split(self.plan.batch_size)
+            found |= {number: batches[number % self.plan.steps_an_epoch] for number in steps}
+        return found
 
     def _fail_not_finite(self) -> NoReturn:
         skipped, settings = self.position.skipped, self.settings
-        batches = {number: self._positions(number).tolist() for number in skipped}
+        batches = {number: positions.tolist() for number, positions in self._positions(skipped).items()}
         where = ""
         if self.checkpoints and self.peers.is_first:
             file = self.checkpoints.folder / BAD_BATCHES

@@ -22,6 +22,10 @@ from benchmarks.report import describe_machine
 
 PACKAGES = ("torch", "scikit-learn", "numpy")
 FIGURES = ("roc_auc", "pr_auc", "card_precision_at_100")
+ADDED = (
+    "distinct_merchants", "first_fraud_at",
+    "genuine_amount_sum", "genuine_amount_sum_of_squares", "genuine_amount_max",
+)  # fmt: skip
 
 Keep = Callable[[Mapping[str, Any]], bool]
 
@@ -42,9 +46,17 @@ def no_labels(entry: Mapping[str, Any]) -> bool:
     return entry["kind"] != "labels"
 
 
+def no_genuine_amounts(entry: Mapping[str, Any]) -> bool:
+    return not entry["statistic"].startswith("genuine_")
+
+
+def no_first_fraud(entry: Mapping[str, Any]) -> bool:
+    return entry["statistic"] != "first_fraud_at"
+
+
 def first_version(entry: Mapping[str, Any]) -> bool:
     """The features of the first version, 36 of whose 38 are still stored."""
-    if not no_pair(entry) or entry["statistic"] == "distinct_merchants":
+    if not no_pair(entry) or entry["statistic"] in ADDED:
         return False
     is_merchants = entry["entity"] == "merchant" and entry["kind"] == "spending"
     return not is_merchants or (entry["statistic"] in ("count", "amount_sum") and entry["window_us"] > 3_600_000_000)
@@ -65,6 +77,8 @@ ROWS = {
     "no_pair": Row("without what customer and terminal had with each other", aggregates=no_pair, ages=no_pair),
     "no_ages": Row("without the ages of the stored rows", ages=nothing),
     "no_labels": Row("without what became known of frauds", aggregates=no_labels, ages=no_labels),
+    "no_genuine_amounts": Row("without the amounts that proved genuine", aggregates=no_genuine_amounts),
+    "no_first_fraud": Row("without the moment of the first known fraud", aggregates=no_first_fraud),
     "first_features": Row("the first version's features alone", aggregates=first_version, ages=no_pair),
     "two_bins": Row("two bins an input: hardly an encoding", {"bins": 2}),
     "no_dropout": Row("without dropout", {"dropout": 0.0}),
@@ -82,7 +96,7 @@ def main() -> None:
     parser.add_argument("--list", action="store_true", help="name the rows")
     options = parser.parse_args()
     if options.list:
-        print("\n".join(f"{name:<16}{row.what}" for name, row in ROWS.items()))
+        print("\n".join(f"{name:<20}{row.what}" for name, row in ROWS.items()))
     elif options.data is None:
         print(WITHOUT_DATA)
     else:

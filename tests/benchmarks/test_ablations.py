@@ -6,12 +6,14 @@ import pytest
 import torch
 
 from benchmarks.ablations import FIGURES, ROWS, markdown, restricted
-from sentinel.config import Training
+from sentinel.config import Training, load_config
+from sentinel.features.spec import feature_set
 from sentinel.model.derived import DerivedFeatures
 from sentinel.model.inputs import ModelInputs
-from tests.model.raw import feature_set, features_table
+from tests.conftest import ROOT
 
-ALL = feature_set(categorical=())
+HANDBOOK = load_config(ROOT / "configs" / "handbook.toml")
+ALL = feature_set(HANDBOOK.columns, HANDBOOK.features).to_dict()
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -19,8 +21,8 @@ def test_row_leaves_a_model_to_train(name: str) -> None:
     row = ROWS[name]
     inputs = ModelInputs.from_feature_set(kept := restricted(ALL, row))
     derive = DerivedFeatures(inputs, kept)
-    numeric, _ = inputs.encode(features_table(50))
-    assert derive(torch.from_numpy(numeric)).shape == (50, len(derive.names))
+    numeric = torch.ones((5, len(inputs.numeric)), dtype=torch.float64)
+    assert derive(numeric).shape == (5, len(derive.names))
     assert set(inputs.numeric) <= set(ModelInputs.from_feature_set(ALL).numeric)
     Training.model_validate({**Training().model_dump(), **row.settings})
     is_base = kept == ALL and not row.settings

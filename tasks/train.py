@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 from sentinel.artifacts import FeatureTable, RawData, Splits, TrainedModel
@@ -10,17 +11,19 @@ from tasks.shown import show_picture
 from tasks.stage import Work, stage
 
 
-def _mlflow_holds_the_run(run: Run, trained: TrainedModel) -> bool:
+def _stands(run: Run, trained: TrainedModel) -> bool:
+    """Whether MLflow holds the run, and a verdict that was not measured, as on a busy machine, is not kept for ever."""
     from sentinel.promotion.catalogue import holds_run
 
-    return holds_run(run.tracking_uri, trained.run_id)
+    record = json.loads((trained.locate(run.paths.home) / "training.json").read_text())
+    return record["reproducibility"]["problem"] is None and holds_run(run.tracking_uri, trained.run_id)
 
 
 @stage(
     code=("sentinel/training", "sentinel/model", "sentinel/metrics.py", "tasks/tracking.py", "tasks/record.py"),
     settings=lambda run: [run.config.training, run.tracking_uri],
     timeout=timedelta(hours=12),
-    is_still_there=_mlflow_holds_the_run,
+    is_still_there=_stands,
 )
 def train(work: Work, raw: RawData, table: FeatureTable, splits: Splits) -> TrainedModel:
     from sentinel.training.fit import fit

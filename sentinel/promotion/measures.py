@@ -121,7 +121,7 @@ def weight_difference(evidence: Evidence) -> Measured:
     found = evidence.read(TRAINING)["reproducibility"]
     kind, steps = str(found["kind"]), int(found["steps"])
     if found["problem"] is not None:
-        raise UnmeasuredError(f"The training was not repeated: {found['problem']}.")
+        raise UnmeasuredError(f"The training was not repeated: {found['problem']}. Another run trains anew.")
     if steps < 1:
         raise UnmeasuredError("No step of the training was repeated.")
     differs, largest = found["first_step_that_differs"], found["largest_difference"]

@@ -19,7 +19,6 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Literal
 
 TIMEOUT_S = 10.0  # that a training waits for it at most; importing torch takes two
@@ -130,23 +129,11 @@ def _kind(differs: bool, is_far: bool) -> Kind:
     return "not reproducible" if is_far else "within"
 
 
-def _leave_out_the_compiler() -> None:
-    """The optimizer imports torch's compiler only to tell it to keep away: half of this process's time otherwise."""
-
-    def keep_away(function: Any = None, *_: Any, **__: Any) -> Any:
-        return function
-
-    compiler = ModuleType("torch._dynamo")
-    compiler.__dict__.update(disable=keep_away, graph_break=keep_away)
-    sys.modules[compiler.__name__] = compiler
-
-
 def _main(folder: str, result: str, parent: str) -> None:
     from sentinel.storage import write_json
     from sentinel.training.lifeline import end_with
 
     end_with(int(parent))
-    _leave_out_the_compiler()
     write_json(Path(result), repeat(Path(folder)))
 
 

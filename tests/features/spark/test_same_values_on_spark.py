@@ -95,8 +95,14 @@ def test_corrections_text_keys_further_entities_and_amounts_beyond_64_bits(tmp_p
     mapped = columns(
         merchant_id=Column(source="m"), recorded_at=Column(source="r"), entities={"device": Column(source="d")}
     )
+    ahead = {"back": "7d", "ahead": "1d"}
     leaks = FeatureSpec.model_validate(
-        {"customer": {"spending": {"amount_sum": [{"back": "7d", "ahead": "1d"}], "amount_max": ["36h"]}}}
+        {
+            "customer": {
+                "spending": {"amount_sum": [ahead], "amount_max": ["36h"]},
+                "labels": {"first_fraud_at": [ahead], "genuine_amount_sum": ["36h"], "genuine_amount_max": ["36h"]},
+            }
+        }
     )
     spec = FeatureSpec(
         load_spec(HERE / "sentinel" / "features" / "features.toml").root | {"device": leaks.root["customer"]}
@@ -105,6 +111,8 @@ def test_corrections_text_keys_further_entities_and_amounts_beyond_64_bits(tmp_p
     folders = [build_on(engine, spark, tmp_path, table, mapped, rules) for engine in ("duckdb", "spark")]
     wanted = feature_set(mapped, rules)
     require_same(*folders, wanted)
-    sums = parquet.read_table(folders[1] / "features.parquet")["customer_amount_sum_of_squares_30d"].to_pylist()
-    assert 2**63 - 1 in sums
+    found = parquet.read_table(folders[1] / "features.parquet")
+    for sums in ("customer_amount_sum_of_squares_30d", "customer_genuine_amount_sum_of_squares_30d"):
+        assert 2**63 - 1 in found[sums].to_pylist()
+    assert 0 < found["merchant_first_fraud_at_30d"].null_count < found.num_rows
     assert "device_amount_sum_7d_ahead_1d" in wanted.columns

@@ -26,10 +26,8 @@ from torch import Tensor
 from sentinel.storage import complete_file, require_free_disk
 from sentinel.training.rows import CPU, Rows
 
-BATCH_BLOCKS = 8  # blocks in a record batch of the file: few enough to hold, many enough for few batches
+BATCH_BYTES = 16_000_000  # of a record batch: what is held to write it, and mapped to read from it
 AHEAD = 8_192  # rows, at least, that are gathered at once: sorted, they are read in the order of the file
-# Touching a page maps its neighbours (64 KiB) too, which counts as memory of this process until it is let go.
-TOUCHED = 1_024  # rows, at most, before the mapped pages are let go
 
 
 def row_bytes(derived: int, categorical: int) -> int:
@@ -41,19 +39,22 @@ def store_rows(file: Path, blocks: Iterable[Rows], rows: int) -> None:
     """Write `blocks`, `rows` rows in all, as an Arrow IPC file. Raises DiskFull when they do not fit the disk."""
     blocks = iter(blocks)
     first = next(blocks)
-    codes = 0 if first.categorical is None else first.categorical.shape[1]
-    require_free_disk(file, rows * row_bytes(first.derived.shape[1], codes))
-    with complete_file(file) as temporary, pa.OSFile(str(temporary), "wb") as sink:
-        batch = _record_batch([first])
-        with pa.ipc.new_file(sink, batch.schema) as writer:
-            waiting: list[Rows] = []
-            for block in chain([first], blocks):
-                waiting.append(block)
-                if len(waiting) == BATCH_BLOCKS:
-                    writer.write_batch(_record_batch(waiting))
-                    waiting = []
-            if waiting:
+    widths = first.derived.shape[1], 0 if first.categorical is None else first.categorical.shape[1]
+    require_free_disk(file, rows * row_bytes(*widths))
+    schema = _record_batch([first]).schema
+    with (
+        complete_file(file) as temporary,
+        pa.OSFile(str(temporary), "wb") as sink,
+        pa.ipc.new_file(sink, schema) as writer,
+    ):
+        waiting: list[Rows] = []
+        for block in chain([first], blocks):
+            waiting.append(block)
+            if sum(map(len, waiting)) * row_bytes(*widths) >= BATCH_BYTES:
                 writer.write_batch(_record_batch(waiting))
+                waiting = []
+        if waiting:
+            writer.write_batch(_record_batch(waiting))
 
 
 def _record_batch(blocks: list[Rows]) -> pa.RecordBatch:
@@ -133,19 +134,19 @@ class StoredRows:
     def _read(self, batches: list[NDArray[Any]], ordered: NDArray[np.int64]) -> NDArray[Any]:
         """The rows at `ordered`, ascending, of a matrix that lies in `batches`."""
         found = np.empty((len(ordered), batches[0].shape[1]), batches[0].dtype)
-        for start in range(0, len(ordered), TOUCHED):
-            wanted = ordered[start : start + TOUCHED]
-            edges = np.searchsorted(wanted, self._starts)
-            for number in np.flatnonzero(np.diff(edges)):
-                rows = slice(edges[number], edges[number + 1])
-                local = wanted[rows] - self._starts[number]
-                # "clip" writes straight into `out`; the positions are within the batch anyway.
-                np.take(batches[number], local, axis=0, out=found[start : start + TOUCHED][rows], mode="clip")
+        edges = np.searchsorted(ordered, self._starts)
+        for number in np.flatnonzero(np.diff(edges)):
+            rows = slice(edges[number], edges[number + 1])
+            # "clip" writes straight into `out`; the positions are within the batch anyway.
+            np.take(batches[number], ordered[rows] - self._starts[number], axis=0, out=found[rows], mode="clip")
             self._let_go()
         return found
 
     def _let_go(self) -> None:
-        """Mapped pages stay in the kernel's cache, where they are not this process's memory."""
+        """Touched pages stay in the kernel's cache, but are not this process's memory any more.
+
+        Each touched one may have brought its neighbours, to 2 MB.
+        """
         self._mapping.madvise(mmap.MADV_DONTNEED)
 
 

@@ -1,0 +1,69 @@
+"""A training on more rows than its memory limit holds: what the child processes of test_stored_rows run."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from pathlib import Path
+
+import torch
+
+from sentinel.config import Training
+from sentinel.model.derived import DerivedFeatures
+from sentinel.model.inputs import ModelInputs
+from sentinel.training.fit import make_network
+from sentinel.training.hardware import Hardware, deterministic
+from sentinel.training.loop import train
+from sentinel.training.memory import MemoryWatch, host_limit
+from sentinel.training.rows import CPU, ResidentRows, Rows, collect
+from sentinel.training.step import weights_digest
+from sentinel.training.stored_rows import StoredRows, store_rows
+from tests.model.raw import feature_set
+
+SETTINGS = Training(
+    memory_limit="140MB", epochs=1, batch_size=512, width=16, layers=1, bins=4, genuine_per_fraud=4, device="cpu"
+)
+BLOCKS, BLOCK_ROWS = 90, 8192
+FEATURES = feature_set(categorical=())
+INPUTS = ModelInputs.from_feature_set(FEATURES)
+
+
+def main(kind: str, folder: Path) -> None:
+    torch.set_num_threads(1)
+    derive = DerivedFeatures(INPUTS, FEATURES)
+    width, count = len(derive.names), BLOCKS * BLOCK_ROWS
+    with deterministic(1):
+        small = _block(0, width)
+        net = make_network(small, derive, INPUTS, FEATURES, SETTINGS)
+        train(
+            net, ResidentRows(small, CPU), SETTINGS, Hardware(CPU, "fp32"), None, seed=1
+        )  # what torch loads is loaded
+        before = _peak()
+        watch = MemoryWatch(SETTINGS, CPU)
+        blocks = (_block(number, width) for number in range(BLOCKS))
+        if kind == "stored":
+            assert not watch.fits(count, width, 0)
+            store_rows(folder / "rows.arrow", blocks, count)
+            rows = StoredRows(folder / "rows.arrow", CPU)
+        else:
+            rows = ResidentRows(collect(blocks, count, width, INPUTS), CPU)
+        net = make_network(small, derive, INPUTS, FEATURES, SETTINGS)
+        watched = watch if kind == "stored" else lambda: None
+        train(net, rows, SETTINGS, Hardware(CPU, "fp32"), None, seed=1, watch=watched)
+    found = {"table": count * width * 4, "limit": host_limit(SETTINGS), "peak": _peak() - before}
+    sys.stdout.write(json.dumps(found | {"weights": weights_digest(net)}) + "\n")
+
+
+def _block(number: int, width: int) -> Rows:
+    random = torch.Generator().manual_seed(number)
+    derived = torch.rand((BLOCK_ROWS, width), generator=random)
+    return Rows(derived, None, (derived[:, 0] > 0.99).float())
+
+
+def _peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -21,6 +22,7 @@ SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 US = timedelta(microseconds=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -149,6 +151,29 @@ def test_label_said_to_be_early_waits_for_its_transaction(project: Project) -> N
 def test_label_without_a_time_of_arrival_is_never_seen(project: Project) -> None:
     rows = [row(1, 0 * DAY, is_fraud=True, label_available_at=None), row(2, 29 * DAY, label_available_at=None)]
     assert project.features(rows)[1]["customer_label_count_30d"] is None
+
+
+def test_known_frauds_stay_out_of_the_genuine_amounts_and_the_first_of_them_is_remembered(project: Project) -> None:
+    def judged(
+        number: int, after: timedelta, amount: int, fraud: bool | None, known_after: timedelta
+    ) -> dict[str, Any]:
+        known_at = START + known_after
+        return row(
+            number, after, merchant_id=7, amount_minor=amount, is_fraud=fraud, label_available_at=known_at,
+            recorded_at=START + after,
+        )  # fmt: skip
+
+    late, early = judged(1, 0 * DAY, 9000, True, 6 * DAY), judged(2, DAY, 8000, True, 2 * DAY)
+    genuine = [judged(3, DAY, 300, False, 3 * DAY), judged(4, DAY, -50, False, 3 * DAY)]
+    taken_back = {**early, "is_fraud": False, "recorded_at": START + 8 * DAY}
+    asked = [judged(10 + day, day * DAY, 1, None, 99 * DAY) for day in (2, 4, 7, 9)]
+    found = project.features([late, early, *genuine, taken_back, *asked])[-4:]
+    assert [each["merchant_first_fraud_at_30d"] for each in found] == [
+        (START + after - EPOCH) // US for after in (DAY, DAY, 0 * DAY, 0 * DAY)
+    ]
+    assert [each["customer_genuine_amount_sum_30d"] for each in found] == [0, 250, 250, 8250]
+    assert [each["customer_genuine_amount_max_30d"] for each in found] == [None, 300, 300, 8000]
+    assert found[3]["customer_genuine_amount_sum_of_squares_30d"] == 64_092_500
 
 
 def test_row_is_unseen_before_it_was_recorded(project: Project) -> None:

@@ -116,6 +116,43 @@ def test_label_without_a_time_counts_after_the_delay_and_an_unknown_one_never() 
     assert (found["customer_label_count_30d"], found["customer_fraud_count_30d"]) == (1, 0)
 
 
+def test_genuine_amounts_leave_out_frauds_and_payments_without_a_label() -> None:
+    judged = [(300, False), (-50, False), (9000, True), (7, None)]
+    rows = [row(n, n * HOUR, amount_minor=amount, is_fraud=fraud) for n, (amount, fraud) in enumerate(judged)]
+    found = ask(rows, START + 4 * DAY)
+    assert (found["customer_genuine_amount_sum_30d"], found["customer_genuine_amount_max_30d"]) == (250, 300)
+    assert found["customer_genuine_amount_sum_of_squares_30d"] == 92_500
+    only_fraud = ask(rows[2:3], START + 4 * DAY)
+    assert (only_fraud["customer_genuine_amount_sum_30d"], only_fraud["customer_genuine_amount_max_30d"]) == (0, None)
+
+
+def test_first_fraud_is_the_earliest_that_is_known_and_null_without_one() -> None:
+    def known(number: int, after: timedelta, label_after: timedelta, fraud: bool = True) -> dict[str, Any]:
+        return row(number, after, merchant_id=7, is_fraud=fraud, label_available_at=START + label_after)
+
+    rows = [known(1, 0 * DAY, DAY, False), known(2, 2 * DAY, 3 * DAY), known(3, DAY, 5 * DAY)]
+    moments = [DAY, 3 * DAY, 5 * DAY - MICROSECOND, 5 * DAY]
+    found = [ask(rows, START + after, merchant_id=7)["merchant_first_fraud_at_30d"] for after in moments]
+    second, third = (round((START + after).timestamp()) * 1_000_000 for after in (2 * DAY, DAY))
+    assert found == [None, second, second, third]
+    # the label of the third was known 29 days before the last, that of the second 31 days: only its label counts
+    rows.append(known(4, 33 * DAY, 34 * DAY))
+    assert ask(rows, START + 34 * DAY, merchant_id=7)["merchant_first_fraud_at_30d"] == third
+    rows.append(known(5, 34 * DAY, 35 * DAY, False))
+    later = round((START + 33 * DAY).timestamp()) * 1_000_000
+    assert ask(rows, START + 35 * DAY, merchant_id=7)["merchant_first_fraud_at_30d"] == later
+
+
+def test_fraud_that_a_correction_makes_genuine_is_none_from_then_on() -> None:
+    first = row(1, 0 * DAY, merchant_id=7, is_fraud=True, recorded_at=START)
+    rows = [first, {**first, "is_fraud": False, "recorded_at": START + 5 * DAY}]
+    before, after = (ask(rows, START + 5 * DAY + wait, merchant_id=7) for wait in (0 * DAY, SECOND))
+    assert before["merchant_first_fraud_at_30d"] == round(START.timestamp()) * 1_000_000
+    assert (before["customer_genuine_amount_sum_30d"], before["customer_genuine_amount_max_30d"]) == (0, None)
+    assert (after["merchant_first_fraud_at_30d"], after["merchant_fraud_count_30d"]) == (None, 0)
+    assert (after["customer_genuine_amount_sum_30d"], after["customer_genuine_amount_max_30d"]) == (1000, 1000)
+
+
 def test_correction_replaces_from_its_arrival_on_and_never_before() -> None:
     rows = [
         row(1, 0 * HOUR, amount_minor=5, recorded_at=START),

@@ -198,7 +198,7 @@ def _varint(content: bytes, at: int) -> tuple[int, int]:
 
 def _sqlite_journal(file: Path) -> None:
     """What SQLite keeps beside an open database."""
-    if not file.with_name(re.sub("-(wal|shm)$", "", file.name)).is_file():
+    if not file.with_name(re.sub("-(wal|shm|journal)$", "", file.name)).is_file():
         raise RefusedError("it lies beside no database")
 
 
@@ -227,6 +227,6 @@ _BY_SUFFIX: dict[str, Callable[[Path], None]] = {
     ".safetensors": _safetensors, ".json": _json, ".jsonl": _json_lines, ".dir": _json, ".parquet": _parquet,
     ".arrow": _arrow, ".onnx": _onnx, ".png": _png, ".html": _html, ".svg": _svg, ".css": _text, ".md": _text,
     ".txt": _text, ".log": _text, ".lock": _text, ".dvc": _yaml, ".toml": _toml, ".yaml": _yaml, ".yml": _yaml,
-    ".db": _database, ".db-wal": _sqlite_journal, ".db-shm": _sqlite_journal,
+    ".db": _database, ".db-wal": _sqlite_journal, ".db-shm": _sqlite_journal, ".db-journal": _sqlite_journal,
     ".gif": _starts_with(b"GIF8"), ".ico": _starts_with(b"\x00\x00\x01\x00", _PNG), ".otf": _starts_with(b"OTTO"),
 }  # fmt: skip

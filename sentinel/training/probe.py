@@ -14,6 +14,7 @@ probe.json            the sizes of the batches, the digest of the weights after 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,7 +27,7 @@ from torch import Tensor
 
 from sentinel.errors import DataDamaged
 from sentinel.model.network import FraudNet
-from sentinel.storage import complete_file, sha256_file, write_json
+from sentinel.storage import complete_file, remove_leftovers, sha256_file, write_json
 from sentinel.training.hardware import Hardware
 from sentinel.training.rows import Rows
 from sentinel.training.step import Batch, Plan, Score, Stepper, run_steps, weights_digest
@@ -72,6 +73,8 @@ class Recorder:
         """The end of the stretch: `rows` are those of all its batches."""
         if len(self.trace) < self.last - self.first or not (self.folder / START).exists():
             return  # its beginning was not recorded: no probe is better than half of one
+        for name in (ROWS, AFTER, PROBE):
+            remove_leftovers(self.folder / name)
         tensors = {"derived": rows.derived, "labels": rows.labels}
         _save(self.folder / ROWS, tensors if rows.categorical is None else tensors | {"categorical": rows.categorical})
         _save(self.folder / AFTER, dict(net.named_parameters()))
@@ -80,7 +83,7 @@ class Recorder:
 
     def _keep_start(self, stepper: Stepper) -> None:
         self.trace.clear()
-        self.forget()
+        shutil.rmtree(self.folder, ignore_errors=True)
         (self.folder / MODEL).mkdir(parents=True, exist_ok=True)
         stepper.net.save(self.folder / MODEL)
         _save(self.folder / MOMENTS, stepper.moments())

@@ -24,7 +24,7 @@ from sentinel.storage import complete_folder, remove_leftovers, sha256_file, sha
 
 KEPT = 3
 TABLE, FEATURE_SET = "features.parquet", "feature_set.json"
-_CODE = ("data", "features", "config.py", "feature_spec.py")  # of the package; what makes a table
+_CODE = ("data", "features", "feature_spec.py")  # of the package; what makes a table
 
 logger = logging.getLogger("sentinel.table")
 ShownProgress = Callable[[str], AbstractContextManager[Progress]]

@@ -143,7 +143,8 @@ def _rolling(session: Session, table: FeatureTable) -> FoldedRows:
 def _code(session: Session) -> Mapping[str, str]:
     from tasks.train import train
 
-    return train.code_files(session.paths.root)
+    files = train.code_files(session.paths.root)
+    return {file: digest for file, digest in files.items() if file.endswith(".py")}  # not the peers' frozen settings
 
 
 def _tune(session: Session, wanted: Search, trials: int, minutes: float | None) -> tuple[dict[str, Any], Found]:

@@ -29,7 +29,7 @@ from sentinel.training.optimizer import one_cycle
 from sentinel.training.position import Epoch, History, Position
 from sentinel.training.probe import Probe, make_recorder
 from sentinel.training.rows import TrainingRows
-from sentinel.training.step import Batch, Outcome, Stepper, any_peer
+from sentinel.training.step import Batch, Outcome, Stepper, any_peer, constants_digest
 
 READ_EVERY = 32  # steps whose outcomes are read from the device together
 BAD_BATCHES = "bad_batches.json"
@@ -64,7 +64,7 @@ class TrainingRun:
         self.judge, self.checkpoints, self.watch = judge, checkpoints, watch
         self.net, self.plan, self.peers = stepper.net, stepper.plan, stepper.peers
         self.position, self.resumed_at = Position(), None
-        self.kept = self._weights()
+        self.kept, self.constants = self._weights(), constants_digest(self.net)
         self.pending: list[tuple[int, int, Outcome]] = []  # number and rows of steps whose outcomes were not read yet
         self.begun = self.mark = time.perf_counter()
         sure_epochs = settings.epochs if judge is None else min(settings.epochs, 1 + settings.patience)
@@ -104,7 +104,7 @@ class TrainingRun:
 
     def finish(self) -> History:
         """The network gets its best weights."""
-        self.net.load_state_dict(self.kept)
+        self._set_weights(self.kept)
         self.net.eval()
         self.stepper.keys.forget()
         position, spent = self.position, time.perf_counter() - self.begun
@@ -233,6 +233,7 @@ class TrainingRun:
         if self.peers.is_first:
             numbers = {
                 "plan": asdict(self.plan),
+                "constants": self.constants,
                 "stepper": self.stepper.numbers(),
                 "position": asdict(self.position),
                 "probe": self.recorder.trace if self.recorder else [],
@@ -240,19 +241,20 @@ class TrainingRun:
             self.checkpoints.write(Checkpoint(self._tensors(), numbers))
 
     def _tensors(self) -> dict[str, Tensor]:
-        parts = {_NET: self.net.state_dict(), _BEST: self.kept, _MOMENTS: self.stepper.moments()}
+        parts = {_NET: dict(self.net.named_parameters()), _BEST: self.kept, _MOMENTS: self.stepper.moments()}
         return {prefix + name: tensor for prefix, part in parts.items() for name, tensor in part.items()}
 
     def _fits(self, found: Checkpoint) -> bool:
         """Whether it is of this network and plan, as its fingerprint should have said."""
         shapes = [{name: tensor.shape for name, tensor in part.items()} for part in (self._tensors(), found.tensors)]
-        fits = shapes[0] == shapes[1] and found.numbers["plan"] == asdict(self.plan)
+        numbers = {"plan": asdict(self.plan), "constants": self.constants}
+        fits = shapes[0] == shapes[1] and all(found.numbers[name] == value for name, value in numbers.items())
         if not fits:
             _log.warning("The checkpoint is of another network or plan: training begins anew.")
         return fits
 
     def _restore(self, found: Checkpoint) -> None:
-        self.net.load_state_dict(_part(found.tensors, _NET))
+        self._set_weights(_part(found.tensors, _NET))
         device = self.stepper.hardware.device
         self.kept = {name: tensor.to(device) for name, tensor in _part(found.tensors, _BEST).items()}
         self.stepper.restore(_part(found.tensors, _MOMENTS), found.numbers["stepper"])
@@ -263,7 +265,12 @@ class TrainingRun:
         _log.info("Training goes on at step %d of %d.", self.number, self.plan.steps)
 
     def _weights(self) -> dict[str, Tensor]:
-        return {name: tensor.clone() for name, tensor in self.net.state_dict().items()}
+        return {name: weight.detach().clone() for name, weight in self.net.named_parameters()}
+
+    def _set_weights(self, weights: Mapping[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, weight in self.net.named_parameters():
+                weight.copy_(weights[name])
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -193,11 +193,12 @@ def run_steps(stepper: Stepper, first: int, batches: Iterable[Batch]) -> Iterato
 
 def weights_digest(net: FraudNet) -> str:
     """sha256 of the weights' names and bytes."""
-    digest = hashlib.sha256()
-    for name, weight in net.named_parameters():
-        digest.update(name.encode())
-        digest.update(weight.detach().cpu().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    return _digest(net.named_parameters())
+
+
+def constants_digest(net: FraudNet) -> str:
+    """sha256 of what training leaves as it is: bins, scales, trees."""
+    return _digest(net.named_buffers())
 
 
 def any_peer(peers: Peers, flag: bool, device: torch.device) -> bool:
@@ -205,6 +206,14 @@ def any_peer(peers: Peers, flag: bool, device: torch.device) -> bool:
     if peers.world == 1:
         return flag
     return bool(peers.sum(torch.tensor(float(flag), device=device)))
+
+
+def _digest(tensors: Iterable[tuple[str, Tensor]]) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in tensors:
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _part(rows: Rows, begin: int, end: int) -> Rows:

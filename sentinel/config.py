@@ -229,6 +229,9 @@ class Training(Section):
     width: Annotated[int, Field(ge=8)] = 384
     layers: Annotated[int, Field(ge=1)] = 2
     bins: Annotated[int, Field(ge=2)] = 48  # of the piecewise-linear encoding, at most, an input
+    trees: Annotated[int, Field(ge=0)] = 300  # of the forest that the network is averaged with; 0: none
+    tree_depth: Annotated[int, Field(ge=1, le=8)] = 4
+    tree_learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.05
     genuine_per_fraud: Annotated[int, Field(ge=1)] = 20  # drawn anew each epoch; the scores are corrected for it
     # One budget, kept on the calibration part, sets the threshold; none written: a false-positive rate of 0.01.
     false_positive_rate: Annotated[float, Field(gt=0, lt=1)] | None = None

@@ -1,6 +1,7 @@
 """FraudNet: raw inputs to the probability of fraud, with everything it needs to answer inside.
 
-    numeric, categorical -> derived features -> encoding -> dense layers -> logit -> calibrated probability
+    numeric, categorical -> derived features -> encoding -> dense layers -> logit ┐
+                                             -> forest of boosted trees  -> logit ┴ mean -> calibrated probability
 
 A model is stored as weights.safetensors and model.json; neither can hold code.
 """
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from sentinel.errors import DataDamaged
 from sentinel.model.derived import DerivedFeatures
 from sentinel.model.encoding import Encoding, EncodingSize
+from sentinel.model.forest import Forest, ForestSize
 from sentinel.model.inputs import ModelInputs
 from sentinel.model.row_dropout import RowDropout
 from sentinel.storage import complete_file, write_json
@@ -38,7 +40,7 @@ class NetworkSize:
 
 
 class FraudNet(nn.Module):
-    """Calling it gives the calibrated probability; training works on `score` and the encoded rows."""
+    """Calling it gives the calibrated probability; training changes what `network_logit` answers."""
 
     scale: Tensor  # of the logit, fitted on the calibration set
     shift: Tensor
@@ -50,12 +52,14 @@ class FraudNet(nn.Module):
         encoding: Encoding,
         size: NetworkSize,
         fraud_rate: float = 0.01,
+        forest: Forest | None = None,
     ) -> None:
         super().__init__()
         self.inputs, self.feature_set, self.size = inputs, dict(feature_set), size
         self.derived = DerivedFeatures(inputs, feature_set, fraud_rate)
         self.encoding = encoding
         self.layers = _dense(encoding.width, size)
+        self.forest = forest
         self.register_buffer("scale", torch.ones(()))
         self.register_buffer("shift", torch.zeros(()))
 
@@ -69,6 +73,11 @@ class FraudNet(nn.Module):
 
     def score(self, derived: Tensor, categorical: Tensor | None = None) -> Tensor:
         """The uncalibrated logit [N] of rows whose derived features [N, D] are already known."""
+        logit = self.network_logit(derived, categorical)
+        return logit if self.forest is None else (logit + self.forest(derived, categorical)) / 2
+
+    def network_logit(self, derived: Tensor, categorical: Tensor | None = None) -> Tensor:
+        """The network's own part of it."""
         return self.layers(self.encoding(derived, categorical)).squeeze(-1)
 
     def probability(self, logits: Tensor) -> Tensor:
@@ -85,6 +94,7 @@ class FraudNet(nn.Module):
             "feature_set": self.feature_set,
             "encoding": asdict(self.encoding.size),
             "network": asdict(self.size),
+            "forest": asdict(self.forest.size) if self.forest else None,
         }
         write_json(folder / MODEL, description)
 
@@ -95,7 +105,9 @@ class FraudNet(nn.Module):
             description = json.loads((folder / MODEL).read_text())
             inputs = ModelInputs.from_dict(description["inputs"])
             encoding = Encoding(EncodingSize(**description["encoding"]), inputs)
-            model = cls(inputs, description["feature_set"], encoding, NetworkSize(**description["network"]))
+            forest = Forest(ForestSize(**description["forest"])) if description["forest"] else None
+            size = NetworkSize(**description["network"])
+            model = cls(inputs, description["feature_set"], encoding, size, forest=forest)
             model.load_state_dict(load_file(folder / WEIGHTS))
         except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise DataDamaged(f"The model in {folder} cannot be loaded: {error}. Train it again.") from error

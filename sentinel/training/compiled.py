@@ -70,13 +70,13 @@ def choose_compile(
     raises TrainingFailed; with "auto" it runs eagerly, and that is said.
     """
     if mode == "off":
-        return net.score, Compilation(False, "the config says so")
+        return net.network_logit, Compilation(False, "the config says so")
     trial = Trial(net, batch, hardware)
     if mode == "on":
         return _compile_or_fail(trial)
     decided = _first_decides(trial, steps, memory, peers) if peers.is_first else None
     if not _is_agreed(decided, peers, hardware.device):
-        return net.score, decided or Compilation(False, "the first process decided so")
+        return net.network_logit, decided or Compilation(False, "the first process decided so")
     return _compile_or_run_eagerly(trial, decided or Compilation(True, "the first process decided so"))
 
 
@@ -100,12 +100,12 @@ class Trial:
         """Seconds of the first pass, in which the compiler runs. Raises whatever the compilers do."""
         begun = time.perf_counter()
         with _one_process_compiles():
-            self.compiled = FixedSize(torch.compile(self.net.score, dynamic=False), self.net.score, len(self.batch))
+            self.compiled = FixedSize(torch.compile(self.net.network_logit, dynamic=False), self.net.network_logit, len(self.batch))
             self._passes(self.compiled, 1)
         return time.perf_counter() - begun
 
     def eager_seconds(self) -> float:
-        return self._seconds(self.net.score)
+        return self._seconds(self.net.network_logit)
 
     def compiled_seconds(self) -> float:
         assert self.compiled is not None
@@ -180,7 +180,7 @@ def _compile_or_run_eagerly(trial: Trial, decided: Compilation) -> tuple[Score, 
         except Exception as error:
             reason = f"{decided.reason}, but now {_told(error)}"
             _log.warning("The network is not compiled: %s. The weights may differ in their last bits.", reason)
-            return trial.net.score, replace(decided, is_compiled=False, reason=reason)
+            return trial.net.network_logit, replace(decided, is_compiled=False, reason=reason)
     assert trial.compiled is not None
     return trial.compiled, decided
 

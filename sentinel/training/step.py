@@ -84,7 +84,7 @@ class Stepper:
         micro_batch: int | None = None,
     ) -> None:
         self.net, self.plan, self.hardware, self.peers = net, plan, hardware, peers
-        self.score = score or net.score
+        self.score = score or net.network_logit
         self.share = math.ceil(plan.batch_size / peers.world)  # rows, at most, of a process
         self.micro_batch = min(micro_batch or self.share, self.share)
         self.weights = list(net.parameters())

@@ -106,7 +106,7 @@ def test_what_pays_is_faster_in_all(eager: float, compiled: float, compiling: fl
 
 def test_off_is_eager_and_nothing_is_measured(net: FraudNet, batch: Rows, tmp_path: Path) -> None:
     score, decided = choose_compile(net, batch, 10**9, "off", CPU, tmp_path / "compile.json")
-    assert score == net.score and not decided.is_compiled and decided.eager_step_ms is None
+    assert score == net.network_logit and not decided.is_compiled and decided.eager_step_ms is None
     assert list(tmp_path.iterdir()) == []
 
 
@@ -138,7 +138,7 @@ def test_without_a_compiler_on_is_refused_and_auto_is_eager(
     with pytest.raises(TrainingFailed, match=r'training\.compile is "on", and .*'):
         choose_compile(net, batch, 1000, "on", CPU, tmp_path / "compile.json")
     score, decided = choose_compile(net, batch, 10**9, "auto", CPU, tmp_path / "compile.json")
-    assert score == net.score and not decided.is_compiled
+    assert score == net.network_logit and not decided.is_compiled
     assert "C++ compiler" in decided.reason or "Python" in decided.reason
 
 
@@ -150,7 +150,7 @@ def test_a_remembered_compilation_that_fails_now_runs_eagerly_and_says_so(
     memory.write_text(json.dumps({decision_key(trial, 1000, 1): known}))
     monkeypatch.setattr(torch, "compile", refuse)
     score, decided = choose_compile(net, batch, 1000, "auto", CPU, memory)
-    assert score == net.score and not decided.is_compiled
+    assert score == net.network_logit and not decided.is_compiled
     assert "it was faster, but now torch.compile fails" in decided.reason and "last bits" in caplog.text
 
 
@@ -174,7 +174,7 @@ def test_a_compiled_network_learns_as_the_eager_one(net: FraudNet, batch: Rows, 
         score, decided = choose_compile(net, batch, 1000, "on", CPU, tmp_path / "compile.json")
         assert decided.is_compiled and decided.compile_seconds
         gradients: list[torch.Tensor] = []
-        for each in (score, net.score):
+        for each in (score, net.network_logit):
             keys = RowKeys(net.train(), 0, BATCH, CPU.device)
             keys.use(7, 0, BATCH)
             each(batch.derived, batch.categorical).mean().backward()

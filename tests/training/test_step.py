@@ -40,7 +40,7 @@ class Narrow:
         self.calls += 1
         if self.calls > self.after and len(derived) > self.room:
             raise self.error
-        return self.net.score(derived, categorical)
+        return self.net.network_logit(derived, categorical)
 
 
 def trained(

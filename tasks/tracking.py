@@ -34,11 +34,16 @@ def tracking_client(uri: str, paths: Paths) -> MlflowClient:
     return client
 
 
-def start_training_run(run: Run, raw: RawData, table: FeatureTable) -> str:
-    """Begin an MLflow run for one training and write down what it is made of; returns the run's id."""
+def start_training_run(run: Run, raw: RawData, table: FeatureTable, unfinished: str | None) -> str:
+    """Begin an MLflow run for one training, or go on with the `unfinished` one, and write down what it is made of.
+
+    Returns the run's id.
+    """
     client = tracking_client(run.tracking_uri, run.paths)
     experiment = experiment_named(client, run.config.name, run.tracking_uri, run.paths)
     _end_abandoned_runs(client, experiment)
+    if unfinished and _take_up(client, unfinished, run):
+        return unfinished
     mlflow_run = client.create_run(experiment, run_name=run.id, tags={"mlflow.source.git.commit": run.code.commit})
     tags = {
         "sentinel.run": run.id,
@@ -115,6 +120,16 @@ def experiment_named(client: MlflowClient, name: str, uri: str, paths: Paths) ->
     # a server keeps artifacts where it was told to; the embedded database has no such word
     location = (paths.mlflow_artifacts / name).as_uri() if uri.startswith("sqlite:") else None
     return str(client.create_experiment(name, artifact_location=location))
+
+
+def _take_up(client: MlflowClient, unfinished: str, run: Run) -> bool:
+    """Whether MLflow still has the run of a training that was killed; then it runs again."""
+    try:
+        client.update_run(unfinished, status="RUNNING")
+        client.set_tag(unfinished, "sentinel.run", run.id)
+    except MlflowException:
+        return False
+    return True
 
 
 def _end_abandoned_runs(client: MlflowClient, experiment: str) -> None:

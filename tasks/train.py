@@ -26,12 +26,12 @@ def _stands(run: Run, trained: TrainedModel) -> bool:
     is_still_there=_stands,
 )
 def train(work: Work, raw: RawData, table: FeatureTable, splits: Splits) -> TrainedModel:
-    from sentinel.training.fit import fit
+    from sentinel.training.fit import fit, unfinished_run
     from tasks.record import ingredients, log_ingredients, log_outcome
     from tasks.tracking import EpochMetrics, log_files, log_metrics, start_training_run, tracked_training
 
     run, config = work.run, work.run.config
-    run_id = start_training_run(run, raw, table)
+    run_id = start_training_run(run, raw, table, unfinished_run(work.out))
     with tracked_training(run, run_id):
         log_ingredients(run, run_id, ingredients(run, raw, table, splits))
         trained = fit(

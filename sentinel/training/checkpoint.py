@@ -101,6 +101,14 @@ class Checkpoints:
         self.facts = body["facts"]
         return Checkpoint(tensors, body["numbers"])
 
+    def facts_on_disk(self) -> dict[str, Any] | None:
+        """Those of the last checkpoint, whatever it is of; None without one that can be read."""
+        try:
+            body = self._read_pointer()
+            return dict(body["facts"]) if body else None
+        except (OSError, KeyError, TypeError, ValueError):
+            return None
+
     def discard(self) -> None:
         """Once what it was for is stored elsewhere."""
         for name in (POINTER, *SLOTS):

@@ -100,7 +100,9 @@ class Trial:
         """Seconds of the first pass, in which the compiler runs. Raises whatever the compilers do."""
         begun = time.perf_counter()
         with _one_process_compiles():
-            self.compiled = FixedSize(torch.compile(self.net.network_logit, dynamic=False), self.net.network_logit, len(self.batch))
+            self.compiled = FixedSize(
+                torch.compile(self.net.network_logit, dynamic=False), self.net.network_logit, len(self.batch)
+            )
             self._passes(self.compiled, 1)
         return time.perf_counter() - begun
 

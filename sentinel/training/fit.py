@@ -6,52 +6,56 @@
 
 from __future__ import annotations
 
-import math
 import os
+import shutil
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
 from sentinel.artifacts import FeatureTable, Splits, TrainedModel
 from sentinel.config import Training
-from sentinel.metrics import pr_auc
 from sentinel.model.derived import DerivedFeatures
 from sentinel.model.encoding import Encoding
 from sentinel.model.inputs import ModelInputs
 from sentinel.model.network import FraudNet, NetworkSize
 from sentinel.progress import Progress, silent
 from sentinel.storage import complete_folder, require_free_disk, sha256_path, write_json
+from sentinel.training.boosting import grow_forest
 from sentinel.training.calibration import fit_platt
-from sentinel.training.draw import Draw
+from sentinel.training.checkpoint import Checkpoints
 from sentinel.training.hardware import Hardware, choose_hardware, deterministic
-from sentinel.training.importance import permutation_importance
+from sentinel.training.importance import importance_rows, permutation_importance
+from sentinel.training.job import Job
 from sentinel.training.judging import Judgement, Scored, judge, moments_us, scores_table
+from sentinel.training.launch import count_processes, launch
 from sentinel.training.logistic import LogisticBaseline
-from sentinel.training.loop import train
+from sentinel.training.memory import MemoryWatch
+from sentinel.training.on_device import Kept, Session, session_record, train_on_device
 from sentinel.training.pictures import Shown, draw_pictures
-from sentinel.training.position import Epoch, History
 from sentinel.training.probe import Probe
+from sentinel.training.reading import open_rows, score_part
 from sentinel.training.reproducibility import TIMEOUT_S, Verdict, repeating
-from sentinel.training.rows import ResidentRows, Rows, logits, make_rows
+from sentinel.training.rows import Rows, TrainingRows, logits
+from sentinel.training.sample import draw_sample
 from sentinel.training.source import Source, open_source
+from sentinel.training.telemetry import LogMetric
 from sentinel.training.threshold import Threshold, choose_threshold
 
 SCORED = ("validation", "calibration", "test")
 RECORD, SCORES, PICTURES = "training.json", "scores.parquet", "pictures"
-BIN_GENUINE = 70_000  # rows, besides every fraud, that the trees look at to choose the edges
+CHECKPOINTS, PROBE, JOB = "checkpoints", "probe", "job"  # in the folder of an unfinished training
+REMEMBERED = "training"  # folder of the home: decisions for this machine's card and model
+BIN_FRAUDS, BIN_GENUINE = 20_000, 70_000  # rows, at most, that the trees look at to choose the edges
+FOREST_FRAUDS, FOREST_GENUINE = 20_000, 150_000  # rows, at most, that the forest is grown on
 NEEDED_BYTES = 500_000_000
-
-LogMetric = Callable[[str, float, int], None]
 
 
 def keep_no_metric(name: str, value: float, step: int) -> None:
@@ -64,8 +68,8 @@ class Prepared:
 
     inputs: ModelInputs
     derive: DerivedFeatures
-    rows: Rows
-    net: FraudNet  # untrained
+    rows: TrainingRows
+    net: FraudNet  # untrained, without its forest
     baseline: LogisticBaseline
 
 
@@ -74,7 +78,7 @@ class Fitted:
     """A calibrated model and what is known of it."""
 
     net: FraudNet
-    history: History
+    session: Session
     scored: Mapping[str, Scored]
     judgement: Judgement
     importance: Mapping[str, float]
@@ -90,19 +94,26 @@ def fit(
     home: Path,
     out: Path,
     progress: Progress = silent,
-    log_metric: LogMetric = keep_no_metric,
+    log_metric: LogMetric | None = None,
 ) -> TrainedModel:
-    """Train, calibrate, judge and store. Raises TrainingFailed when no model comes of it."""
+    """Train, calibrate, judge and store; a training that was killed goes on. Raises TrainingFailed."""
     begun = time.perf_counter()
     require_free_disk(out, NEEDED_BYTES)
     hardware = choose_hardware(settings)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.", suffix=".partial") as scratch,
-        deterministic(settings.seed),
-    ):
-        source, probe = open_source(table, splits, home), Probe(Path(scratch))
-        fitted = _fit(source, settings, hardware, probe, progress, log_metric)
+    memory = MemoryWatch(settings, hardware.device)
+    unfinished = unfinished_folder(out)
+    fingerprint = {
+        "table": table.sha256,
+        "splits": splits.sha256,
+        "settings": settings.model_dump(mode="json"),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+    kept = Kept(home / REMEMBERED, unfinished / CHECKPOINTS, fingerprint, {"run_id": run_id})
+    unfinished.mkdir(parents=True, exist_ok=True)
+    with deterministic(settings.seed, settings.deterministic):
+        source = open_source(table, splits, home)
+        fitted = _fit(source, settings, hardware, memory, kept, unfinished, progress, log_metric)
     progress(96, 100, "writing the model, its scores and pictures")
     with complete_folder(out) as folder:
         fitted.net.save(folder)
@@ -114,89 +125,148 @@ def fit(
             "seconds": time.perf_counter() - begun,
         }
         write_json(folder / RECORD, record)
+    shutil.rmtree(unfinished)
     progress(100, 100, "trained")
     metrics = _flat(fitted.judgement.metrics)
     return TrainedModel(path=os.path.relpath(out, home), sha256=sha256_path(out), run_id=run_id, metrics=metrics)
+
+
+def unfinished_folder(out: Path) -> Path:
+    """What a training whose result will be `out` keeps until then: checkpoints, rows that do not fit the memory."""
+    return out.with_name(f"{out.name}.unfinished")
+
+
+def unfinished_run(out: Path) -> str | None:
+    """The `run_id` of the training of `out` that was killed and can go on; None without one."""
+    facts = Checkpoints(unfinished_folder(out) / CHECKPOINTS, {}).facts_on_disk()
+    return str(facts["run_id"]) if facts and facts.get("run_id") else None
 
 
 def _fit(
     source: Source,
     settings: Training,
     hardware: Hardware,
-    probe: Probe,
+    memory: MemoryWatch,
+    kept: Kept,
+    folder: Path,
     progress: Progress,
-    log_metric: LogMetric,
+    log_metric: LogMetric | None,
 ) -> Fitted:
     progress(0, 100, "reading the training rows, choosing the bins, fitting the logistic baseline")
-    prepared = prepare(source, settings)
-    net = prepared.net
-    progress(20, 100, "reading the held-out rows")
-    tables, held = hold_out(source, prepared)
-    judged = held["validation"].to(hardware.device)
-    history = train(
-        net.to(hardware.device),
-        ResidentRows(prepared.rows, hardware.device),
-        settings,
-        hardware,
-        lambda candidate: pr_auc(judged.is_fraud(), logits(candidate, judged)),
-        seed=settings.seed,
-        probe=probe,
-        progress=lambda done, total, doing="": progress(25 + 63 * done / total, 100, doing),
-        finished=lambda epoch: _log_epoch(epoch, log_metric),
-    )
-    net.cpu()
-    if hardware.is_cuda:
-        torch.cuda.empty_cache()  # the repeating process needs some of the card
+    prepared = prepare(source, settings, memory, folder)
+    progress(15, 100, "growing the forest")
+    add_forest(prepared.net, prepared.rows, settings, settings.seed)
+    progress(25, 100, "reading the validation rows")
+    judged = open_rows(source, "validation", prepared.inputs, prepared.derive, memory, folder)
+    probe = Probe(folder / PROBE)
+    net, session = _train(
+        prepared, judged, settings, hardware, memory, kept, folder, probe,
+        lambda done, total, doing="": progress(30 + 50 * done / total, 100, doing), log_metric,
+    )  # fmt: skip
     with repeating(probe.folder) as repeated:
-        raw = {name: logits(net, rows) for name, rows in held.items()}
-        threshold = calibrate(net, raw["calibration"], held["calibration"], tables["calibration"], settings)
-        scored = {
-            name: Scored(
-                tables[name], rows.is_fraud(), probabilities(net, raw[name]), prepared.baseline.probability(rows)
-            )
-            for name, rows in held.items()
-        }
+        scored, threshold = _score(source, prepared, net, settings, progress)
         progress(90, 100, "shuffling the inputs for their importance")
-        importance = permutation_importance(net, tables["validation"], settings.seed)
+        importance = permutation_importance(net, _validation_sample(source, prepared, settings.seed), settings.seed)
         progress(94, 100, "judging the held-out rows, slice by slice")
         judgement = judge(scored, threshold, source.feature_set, settings.seed)
         progress(95, 100, "waiting for the process that repeats the middle of the training")
-        return Fitted(net, history, scored, judgement, importance, repeated(TIMEOUT_S))
+        return Fitted(net, session, scored, judgement, importance, repeated(TIMEOUT_S))
 
 
-def prepare(source: Source, settings: Training) -> Prepared:
-    """Everything that is fitted on the training part; the leak audit calls it too."""
+def _train(
+    prepared: Prepared,
+    judged: TrainingRows,
+    settings: Training,
+    hardware: Hardware,
+    memory: MemoryWatch,
+    kept: Kept,
+    folder: Path,
+    probe: Probe,
+    progress: Progress,
+    log_metric: LogMetric | None,
+) -> tuple[FraudNet, Session]:
+    """In this process, or in one a device; the trained network is on the CPU."""
+    processes = count_processes(settings, hardware)
+    if processes > 1:
+        job = Job.write(folder / JOB, prepared.net, prepared.rows, judged, settings, kept, settings.seed)
+        launch(job.folder, processes, progress=progress, log_metric=log_metric or keep_no_metric)
+        return job.result()
+    session = train_on_device(
+        prepared.net, prepared.rows, judged, settings, hardware, memory, kept,
+        seed=settings.seed, probe=probe, progress=progress, log_metric=log_metric,
+    )  # fmt: skip
+    if hardware.is_cuda:
+        torch.cuda.empty_cache()  # the repeating process needs some of the card
+    return prepared.net.cpu(), session
+
+
+def _score(
+    source: Source, prepared: Prepared, net: FraudNet, settings: Training, progress: Progress
+) -> tuple[dict[str, Scored], Threshold]:
+    """Each held-out part's probabilities; the network is calibrated on the calibration part."""
+    progress(80, 100, "scoring the held-out rows")
+    raw = {name: score_held_out(source, name, prepared, net) for name in SCORED}
+    table, scores = raw["calibration"]
+    threshold = calibrate(net, scores["network"], table, settings)
+    scored = {
+        name: Scored(table, is_fraud(table), probabilities(net, scores["network"]), scores["logistic"])
+        for name, (table, scores) in raw.items()
+    }
+    return scored, threshold
+
+
+def score_held_out(
+    source: Source, part: str, prepared: Prepared, net: FraudNet
+) -> tuple[pa.Table, dict[str, NDArray[np.float64]]]:
+    """A part's describing columns, the network's uncalibrated logits [N] and the baseline's probabilities [N]."""
+
+    def network(rows: Rows) -> NDArray[np.float64]:
+        return logits(net, rows)
+
+    scorers = {"network": network, "logistic": prepared.baseline.probability}
+    return score_part(source, part, prepared.inputs, prepared.derive, scorers)
+
+
+def _validation_sample(source: Source, prepared: Prepared, seed: int) -> pa.Table:
+    positions = importance_rows(source.labels("validation"), seed)
+    return source.rows("validation", list(dict.fromkeys([*prepared.inputs.columns, "is_fraud"])), positions)
+
+
+def prepare(source: Source, settings: Training, memory: MemoryWatch, folder: Path) -> Prepared:
+    """Everything that is fitted on the training part, but for the forest and the steps, which see nothing else.
+
+    The leak audit calls it too. Rows that do not fit the memory lie in a file of `folder`.
+    """
     inputs = source.inputs()
-    rows, derive = _training_rows(source, inputs)
+    labels = source.labels("train")
+    derive = DerivedFeatures(inputs, source.feature_set, float(labels.mean()))
+    rows = open_rows(source, "train", inputs, derive, memory, folder)
     net = make_network(rows, derive, inputs, source.feature_set, settings)
     baseline = LogisticBaseline(rows, inputs, settings.genuine_per_fraud, settings.seed)
     return Prepared(inputs, derive, rows, net, baseline)
 
 
-def hold_out(source: Source, prepared: Prepared) -> tuple[dict[str, pa.Table], dict[str, Rows]]:
-    """The parts that no weight is fitted on: their tables, and their derived rows."""
-    tables = {name: source.read(name, prepared.inputs) for name in SCORED}
-    return tables, {name: make_rows(part, prepared.inputs, prepared.derive) for name, part in tables.items()}
-
-
-def _training_rows(source: Source, inputs: ModelInputs) -> tuple[Rows, DerivedFeatures]:
-    """The derived training rows, and the module that derived them: it knows the training fraud rate."""
-    table = source.read("train", inputs)
-    frauds = table.filter(pc.field("is_fraud")).num_rows
-    derive = DerivedFeatures(inputs, source.feature_set, frauds / table.num_rows)
-    return make_rows(table, inputs, derive), derive
-
-
 def make_network(
-    rows: Rows, derive: DerivedFeatures, inputs: ModelInputs, feature_set: Mapping[str, Any], settings: Training
+    rows: Rows | TrainingRows,
+    derive: DerivedFeatures,
+    inputs: ModelInputs,
+    feature_set: Mapping[str, Any],
+    settings: Training,
 ) -> FraudNet:
     """An untrained network whose bins and indicators fit the training rows."""
-    draw = Draw(rows.labels, max(1, BIN_GENUINE // max(1, int(rows.labels.sum()))), settings.seed)
-    sample = rows.take(draw.epoch(0))
-    weights = torch.where(sample.labels > 0, 1.0, math.exp(draw.correction))
-    encoding = Encoding.fit(sample.derived, sample.labels > 0, weights, inputs, settings.bins)
+    sample = draw_sample(rows.labels, BIN_FRAUDS, BIN_GENUINE, settings.seed)
+    drawn = rows.take(sample.positions)
+    encoding = Encoding.fit(drawn.derived, drawn.labels > 0, sample.weights(drawn.labels), inputs, settings.bins)
     size = NetworkSize(settings.width, settings.layers, settings.dropout)
     return FraudNet(inputs, feature_set, encoding, size, float(derive.fraud_rate))
+
+
+def add_forest(net: FraudNet, rows: Rows | TrainingRows, settings: Training, seed: int) -> None:
+    """Grow it on the training rows, or a sample of them."""
+    if settings.trees:
+        sample = draw_sample(rows.labels, FOREST_FRAUDS, FOREST_GENUINE, seed)
+        drawn = rows.take(sample.positions)
+        net.forest = grow_forest(drawn, sample.weights(drawn.labels).numpy(), settings, seed)
 
 
 def probabilities(net: FraudNet, raw: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -205,23 +275,19 @@ def probabilities(net: FraudNet, raw: NDArray[np.float64]) -> NDArray[np.float64
         return net.probability(torch.from_numpy(raw)).numpy().astype(np.float64)
 
 
-def calibrate(net: FraudNet, raw: NDArray[np.float64], rows: Rows, table: pa.Table, settings: Training) -> Threshold:
-    """Fit the network's scale and shift on the calibration part, all of whose rows and logits are given.
+def calibrate(net: FraudNet, raw: NDArray[np.float64], table: pa.Table, settings: Training) -> Threshold:
+    """Fit the network's scale and shift on the calibration part, given its describing columns and raw logits [N].
 
     Returns the threshold that keeps the budget there.
     """
-    is_fraud = rows.is_fraud()
-    scale, shift = fit_platt(raw, is_fraud)
+    scale, shift = fit_platt(raw, is_fraud(table))
     net.scale.fill_(scale)
     net.shift.fill_(shift)
-    return choose_threshold(settings, is_fraud, probabilities(net, raw), moments_us(table))
+    return choose_threshold(settings, is_fraud(table), probabilities(net, raw), moments_us(table))
 
 
-def _log_epoch(epoch: Epoch, log_metric: LogMetric) -> None:
-    log_metric("train_loss", epoch.loss, epoch.number)
-    log_metric("learning_rate", epoch.learning_rate, epoch.number)
-    if epoch.validation_pr_auc is not None:
-        log_metric("epoch_validation_pr_auc", epoch.validation_pr_auc, epoch.number)
+def is_fraud(table: pa.Table) -> NDArray[np.bool_]:
+    return table["is_fraud"].to_numpy().astype(bool)
 
 
 def _record(fitted: Fitted, settings: Training, hardware: Hardware) -> dict[str, Any]:
@@ -230,11 +296,8 @@ def _record(fitted: Fitted, settings: Training, hardware: Hardware) -> dict[str,
         "precision": hardware.precision,
         "device": hardware.device.type,
         "threads": torch.get_num_threads(),
-        "batch_size": fitted.history.batch_size,
-        "rows_a_second": fitted.history.rows_a_second,
         "parameters": sum(weight.numel() for weight in fitted.net.parameters()),
-        "history": [asdict(epoch) for epoch in fitted.history.epochs],
-        "best_epoch": fitted.history.best,
+        **session_record(fitted.session, hardware),
         **fitted.judgement.to_dict(),
         "scale": float(fitted.net.scale),
         "shift": float(fitted.net.shift),
@@ -247,7 +310,8 @@ def _draw(folder: Path, fitted: Fitted) -> None:
     judged = fitted.judgement
     error = judged.intervals["expected_calibration_error"]
     shown = Shown(test.labels, test.probability, test.logistic, judged.threshold.value, error, judged.slices)
-    draw_pictures(folder, shown, fitted.history.epochs, fitted.history.best, fitted.importance)
+    history = fitted.session.history
+    draw_pictures(folder, shown, history.epochs, history.best, fitted.importance)
 
 
 def _flat(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

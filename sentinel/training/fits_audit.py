@@ -28,10 +28,11 @@ from numpy.typing import NDArray
 from sentinel.artifacts import FeatureTable, Splits
 from sentinel.config import Training
 from sentinel.errors import AuditBlind, LeakageFound
-from sentinel.training.fit import Prepared, calibrate, hold_out, prepare
+from sentinel.training.fit import Prepared, calibrate, prepare, score_held_out
 from sentinel.training.hardware import deterministic
 from sentinel.training.later_rows import sample_around, with_another_future
-from sentinel.training.rows import logits
+from sentinel.training.memory import MemoryWatch
+from sentinel.training.rows import CPU
 from sentinel.training.source import Source, open_source
 
 ROWS, FRAUDS = 1_000, 10  # of the sampled train and calibration rows each, at least
@@ -153,13 +154,15 @@ def _to_the_end(source: Source) -> Source:
 
 
 def _prepare(source: Source, settings: Training) -> Prepared:
+    """The table lies in a scratch folder, where rows that do not fit the memory may lie too."""
     with deterministic(settings.seed):
-        return prepare(source, settings)
+        return prepare(source, settings, MemoryWatch(settings, CPU), source.table.parent)
 
 
 def _values(prepared: Prepared) -> Values:
     """What the training part decided."""
-    encoding, baseline, rows = prepared.net.encoding, prepared.baseline, prepared.rows
+    encoding, baseline = prepared.net.encoding, prepared.baseline
+    rows = prepared.rows.take(torch.arange(len(prepared.rows)))
     bins = (encoding.feature, encoding.left, encoding.slope, encoding.missing)
     words = {
         f"the vocabulary of {known.name}": np.array(known.values, np.str_) for known in prepared.inputs.categorical
@@ -177,9 +180,8 @@ def _values(prepared: Prepared) -> Values:
 
 def _calibrated(source: Source, prepared: Prepared, settings: Training) -> Values:
     """What the calibration part decided, for an untrained network: as good as any to see what it is fitted on."""
-    tables, held = hold_out(source, prepared)
-    raw = {name: logits(prepared.net, rows) for name, rows in held.items()}
-    threshold = calibrate(prepared.net, raw["calibration"], held["calibration"], tables["calibration"], settings)
+    table, scores = score_held_out(source, "calibration", prepared, prepared.net)
+    threshold = calibrate(prepared.net, scores["network"], table, settings)
     return {
         "the calibration": np.array([float(prepared.net.scale), float(prepared.net.shift)]),
         "the threshold": np.array(threshold.value),

@@ -24,7 +24,7 @@ from sentinel.config import Training
 from sentinel.metrics import card_precision_at_k, pr_auc, roc_auc
 from sentinel.model.derived import DerivedFeatures
 from sentinel.model.inputs import TRANSACTION, ModelInputs, Vocabulary
-from sentinel.training.fit import make_network
+from sentinel.training.fit import add_forest, make_network
 from sentinel.training.hardware import choose_hardware, deterministic
 from sentinel.training.judging import ALERTS_A_DAY, DAY_US
 from sentinel.training.loop import train
@@ -147,6 +147,7 @@ def fit_and_judge(data: FoldedRows, fold: Fold, settings: Training, seed: int) -
     with deterministic(seed):
         derive = DerivedFeatures(inputs, data.feature_set, data.fraud_rate)
         net = make_network(known, derive, inputs, data.feature_set, settings)
+        add_forest(net, known, settings, seed)
         rows = ResidentRows(known, hardware.device)
         train(net.to(hardware.device), rows, settings, hardware, None, seed=seed)
     return data.judge(fold, logits(net.cpu(), data.asked(fold)))

@@ -18,12 +18,10 @@ SAMPLE = 8_000  # rows, at most, of which every fraud
 
 
 def permutation_importance(net: FraudNet, table: pa.Table, seed: int) -> dict[str, float]:
-    """Loss of pr_auc by input, largest first, on a sample of `table` that keeps every fraud it can."""
+    """Loss of pr_auc by input, largest first, on the rows of `table`."""
     generator = np.random.default_rng(seed)
     labels = table["is_fraud"].to_numpy().astype(bool)
-    rows = _sample(labels, generator)
-    numeric, codes = net.inputs.encode(table.take(pa.array(rows)))
-    labels = labels[rows]
+    numeric, codes = net.inputs.encode(table)
     best = pr_auc(labels, _logits(net, numeric, codes))
     lost: dict[str, float] = {}
     for name, matrix, column in _columns(net, numeric, codes):
@@ -43,7 +41,9 @@ def _columns(
     return found
 
 
-def _sample(labels: NDArray[np.bool_], generator: np.random.Generator) -> NDArray[np.int64]:
+def importance_rows(labels: NDArray[np.bool_], seed: int) -> NDArray[np.int64]:
+    """Positions, ascending, of a sample of labels [N] that keeps every fraud it can."""
+    generator = np.random.default_rng(seed)
     frauds, genuine = np.flatnonzero(labels), np.flatnonzero(~labels)
     frauds = generator.permutation(frauds)[: SAMPLE // 2]
     genuine = generator.permutation(genuine)[: SAMPLE - len(frauds)]

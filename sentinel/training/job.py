@@ -1,10 +1,10 @@
 """A training that several processes share, as a folder of files that hold no code.
 
-job.json                  settings, seed, the folder of checkpoints
+job.json                  settings, seed, where checkpoints and remembered decisions lie
 net/                      the untrained network
-train.safetensors         the rows to train on
-judged.safetensors        the rows that judge an epoch, where there are any
-trained/, history.json    what comes of it
+train.arrow               the rows to train on
+judged.arrow              the rows that judge an epoch, where there are any
+trained/, session.json    what comes of it
 """
 
 # torch and safetensors type many of their functions loosely:
@@ -16,16 +16,21 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
+import torch
 
 from sentinel.config import Training
 from sentinel.model.network import FraudNet
-from sentinel.storage import complete_file, complete_folder, write_json
-from sentinel.training.loop import Epoch, History
-from sentinel.training.rows import Rows
+from sentinel.storage import complete_folder, write_json
+from sentinel.training.compiled import Compilation
+from sentinel.training.memory import MemoryWatch
+from sentinel.training.on_device import Kept, Session
+from sentinel.training.position import Epoch, History
+from sentinel.training.reading import load_rows
+from sentinel.training.rows import BLOCK, CPU, TrainingRows
+from sentinel.training.stored_rows import store_rows
 
-JOB, NET, TRAIN, JUDGED = "job.json", "net", "train.safetensors", "judged.safetensors"
-TRAINED, HISTORY = "trained", "history.json"
+JOB, NET, TRAIN, JUDGED = "job.json", "net", "train.arrow", "judged.arrow"
+TRAINED, SESSION = "trained", "session.json"
 
 
 @dataclass(frozen=True)
@@ -33,53 +38,60 @@ class Job:
     folder: Path
     settings: Training
     seed: int
+    kept: Kept
 
     @classmethod
-    def write(cls, folder: Path, net: FraudNet, train: Rows, judged: Rows | None, settings: Training, seed: int) -> Job:
-        """Into `folder`, which is replaced."""
+    def write(
+        cls,
+        folder: Path,
+        net: FraudNet,
+        train: TrainingRows,
+        judged: TrainingRows | None,
+        settings: Training,
+        kept: Kept,
+        seed: int,
+    ) -> Job:
+        """Into `folder`, which is replaced. Raises DiskFull."""
         with complete_folder(folder) as parts:
-            write_json(parts / JOB, {"settings": settings.model_dump(mode="json"), "seed": seed})
+            described = asdict(kept) | {"remembered": str(kept.remembered), "checkpoints": str(kept.checkpoints)}
+            write_json(parts / JOB, {"settings": settings.model_dump(mode="json"), "seed": seed, "kept": described})
             (parts / NET).mkdir()
             net.save(parts / NET)
             _write_rows(parts / TRAIN, train)
             if judged is not None:
                 _write_rows(parts / JUDGED, judged)
-        return cls(folder, settings, seed)
+        return cls(folder, settings, seed, kept)
 
     @classmethod
     def read(cls, folder: Path) -> Job:
         described = json.loads((folder / JOB).read_text())
-        return cls(folder, Training.model_validate(described["settings"]), described["seed"])
+        places = {name: Path(described["kept"].pop(name)) for name in ("remembered", "checkpoints")}
+        settings = Training.model_validate(described["settings"])
+        return cls(folder, settings, described["seed"], Kept(**places, **described["kept"]))
 
     def net(self) -> FraudNet:
         return FraudNet.load(self.folder / NET)
 
-    def train(self) -> Rows:
-        return _read_rows(self.folder / TRAIN)
+    def train(self, memory: MemoryWatch) -> TrainingRows:
+        return load_rows(self.folder / TRAIN, memory)
 
-    def judged(self) -> Rows | None:
+    def judged(self, memory: MemoryWatch) -> TrainingRows | None:
         file = self.folder / JUDGED
-        return _read_rows(file) if file.exists() else None
+        return load_rows(file, memory) if file.exists() else None
 
-    def write_result(self, net: FraudNet, history: History) -> None:
+    def write_result(self, net: FraudNet, session: Session) -> None:
         with complete_folder(self.folder / TRAINED) as trained:
             net.save(trained)
-        write_json(self.folder / HISTORY, asdict(history))
+        write_json(self.folder / SESSION, asdict(session))
 
-    def result(self) -> tuple[FraudNet, History]:
-        told = json.loads((self.folder / HISTORY).read_text())
-        epochs = tuple(Epoch(**epoch) for epoch in told.pop("epochs"))
-        return FraudNet.load(self.folder / TRAINED), History(epochs, **told)
-
-
-def _write_rows(file: Path, rows: Rows) -> None:
-    tensors = {"derived": rows.derived, "labels": rows.labels}
-    if rows.categorical is not None:
-        tensors["categorical"] = rows.categorical
-    with complete_file(file) as temporary:
-        save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, temporary)
+    def result(self) -> tuple[FraudNet, Session]:
+        told = json.loads((self.folder / SESSION).read_text())
+        history = told.pop("history")
+        epochs = tuple(Epoch(**epoch) for epoch in history.pop("epochs"))
+        compilation = Compilation(**told.pop("compilation"))
+        found = Session(History(epochs, **history | {"skipped": tuple(history["skipped"])}), compilation, **told)
+        return FraudNet.load(self.folder / TRAINED), found
 
 
-def _read_rows(file: Path) -> Rows:
-    tensors = load_file(file)
-    return Rows(tensors["derived"], tensors.get("categorical"), tensors["labels"])
+def _write_rows(file: Path, rows: TrainingRows) -> None:
+    store_rows(file, (block.to(CPU) for block in rows.blocks(torch.arange(len(rows)), BLOCK)), len(rows))

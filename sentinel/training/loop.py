@@ -60,9 +60,9 @@ def train(
 ) -> History:
     """Train `net` in place and leave it with the weights of its best epoch; without a judge, of the last.
 
-    `score` is net.network_logit where that was compiled. `watch` is called before every step; it may wait, or raise: then a
-    checkpoint is written first. Of several processes the first alone judges, tells and writes; one process alone
-    records a `probe`. Raises TrainingFailed when memory ends or, as NotFinite, when numbers do.
+    `score` is net.network_logit where that was compiled. `watch` is called before every step; it may wait, or raise:
+    then a checkpoint is written first. Of several processes the first alone judges, tells and writes; one process
+    alone records a `probe`. Raises TrainingFailed when memory ends or, as NotFinite, when numbers do.
     """
     draw = Draw(rows.labels, settings.genuine_per_fraud, seed)
     plan = make_plan(draw, settings, seed)

@@ -42,8 +42,10 @@ class Peers:
             return
         gradients = [weight.grad for weight in parameters if weight.grad is not None]
         flat = self.sum(torch.cat([gradient.flatten() for gradient in gradients]))
-        for gradient, summed in zip(gradients, flat.split([each.numel() for each in gradients]), strict=True):
-            gradient.copy_(summed.view_as(gradient))
+        start = 0
+        for gradient in gradients:
+            gradient.copy_(flat[start : start + gradient.numel()].view_as(gradient))
+            start += gradient.numel()
 
 
 ALONE = Peers()

@@ -54,13 +54,16 @@ class Recorder:
     last: int
     trace: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])  # of each step: rows, at once, digest
 
+    def covers(self, number: int) -> bool:
+        return self.first <= number < self.last
+
     def before(self, number: int, stepper: Stepper) -> None:
         if number == self.first:
             self._keep_start(stepper)
 
     def after(self, number: int, batch: Batch, stepper: Stepper) -> bool:
         """Whether this was the last step: then `keep` has to be called."""
-        if self.first <= number < self.last:
+        if self.covers(number):
             digest = weights_digest(stepper.net)
             self.trace.append({"rows": batch.size, "at_once": stepper.micro_batch, "sha256": digest})
         return number == self.last - 1

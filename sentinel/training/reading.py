@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import torch
 from numpy.typing import NDArray
 
 from sentinel.model.derived import DerivedFeatures
@@ -41,6 +42,14 @@ def open_rows(
     file = folder / f"{part}.arrow"
     store_rows(file, blocks, len(labels))
     return StoredRows(file, memory.device)
+
+
+def load_rows(file: Path, memory: MemoryWatch) -> TrainingRows:
+    """The rows of a file that `store_rows` wrote: on the device where memory has room for them."""
+    stored = StoredRows(file, memory.device)
+    if memory.fits(len(stored), *stored.columns):
+        return ResidentRows(stored.take(torch.arange(len(stored))), memory.device)
+    return stored
 
 
 def score_part(

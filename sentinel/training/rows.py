@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -126,11 +126,22 @@ def logits(net: FraudNet, rows: Rows) -> NDArray[np.float64]:
 
 def block_logits(net: FraudNet, blocks: Iterable[Rows]) -> NDArray[np.float64]:
     """`logits` of rows that come block by block."""
+    return _answers(net, net.score, blocks)
+
+
+def network_logits(net: FraudNet, blocks: Iterable[Rows]) -> NDArray[np.float64]:
+    """What the network alone answers, without the forest it is averaged with."""
+    return _answers(net, net.network_logit, blocks)
+
+
+def _answers(
+    net: FraudNet, score: Callable[[Tensor, Tensor | None], Tensor], blocks: Iterable[Rows]
+) -> NDArray[np.float64]:
     was_training = net.training
     net.eval()
     answers = [np.zeros(0, np.float32)]
     with torch.inference_mode():
-        answers += [net.score(block.derived, block.categorical).float().cpu().numpy() for block in blocks]
+        answers += [score(block.derived, block.categorical).float().cpu().numpy() for block in blocks]
     net.train(was_training)
     return np.concatenate(answers).astype(np.float64)
 

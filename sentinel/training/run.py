@@ -62,7 +62,7 @@ class TrainingRun:
     ) -> None:
         self.rows, self.settings, self.draw, self.stepper = rows, settings, draw, stepper
         self.judge, self.checkpoints, self.watch = judge, checkpoints, watch
-        self.net, self.plan, self.peers = stepper.net, stepper.plan, stepper.peers
+        self.net, self.plan, self.peers, self.score = stepper.net, stepper.plan, stepper.peers, stepper.score
         self.position, self.resumed_at = Position(), None
         self.kept, self.constants = self._weights(), constants_digest(self.net)
         self.pending: list[tuple[int, int, Outcome]] = []  # number and rows of steps whose outcomes were not read yet
@@ -128,6 +128,8 @@ class TrainingRun:
         number = self.number
         if self.recorder:
             self.recorder.before(number, self.stepper)
+            # the process that repeats the stretch does not compile
+            self.stepper.score = self.net.network_logit if self.recorder.covers(number) else self.score
         self.pending.append((number, batch.size, self.stepper.step(number, batch)))
         self.position.step += 1
         if self.recorder and self.recorder.after(number, batch, self.stepper):

@@ -109,6 +109,11 @@ class StoredRows:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def columns(self) -> tuple[int, int]:
+        """How many derived features, and how many codes, a row has."""
+        return self._derived[0].shape[1], self._codes[0].shape[1] if self._codes else 0
+
     def take(self, positions: Tensor) -> Rows:
         return self._gather(positions, pinned=False).to(CPU)
 

@@ -26,7 +26,6 @@ from sentinel.training.lifeline import end_with
 
 if TYPE_CHECKING:
     from sentinel.config import Training
-    from sentinel.model.network import FraudNet
     from sentinel.training.job import Job
     from sentinel.training.messages import Messages
     from sentinel.training.peers import Peers
@@ -80,34 +79,21 @@ def process_group(settings: Training, meeting: Path) -> Generator[Peers]:
 
 def run(job: Job, peers: Peers, messages: Messages) -> None:
     """Train the job's network; the first process tells how far it is, and stores what comes of it."""
-    from sentinel.metrics import pr_auc
     from sentinel.training.hardware import choose_hardware, deterministic
-    from sentinel.training.loop import train
-    from sentinel.training.rows import ResidentRows, logits
+    from sentinel.training.memory import MemoryWatch
+    from sentinel.training.on_device import train_on_device
 
-    hardware = choose_hardware(job.settings, int(os.environ["LOCAL_RANK"]))
-    with deterministic(job.seed, job.settings.deterministic):
-        net = job.net().to(hardware.device)
-        rows = ResidentRows(job.train(), hardware.device)
-        judged = job.judged()
-        held = judged.to(hardware.device) if judged else None
-
-        def judge(candidate: FraudNet) -> float:
-            assert held is not None
-            return pr_auc(held.is_fraud(), logits(candidate, held))
-
-        history = train(
-            net,
-            rows,
-            job.settings,
-            hardware,
-            judge if held else None,
-            seed=job.seed,
-            peers=peers,
-            progress=messages.progress,
-        )
+    settings = job.settings
+    hardware = choose_hardware(settings, int(os.environ["LOCAL_RANK"]))
+    memory = MemoryWatch(settings, hardware.device, peers.world)
+    with deterministic(job.seed, settings.deterministic):
+        net, rows, judged = job.net(), job.train(memory), job.judged(memory)
+        session = train_on_device(
+            net, rows, judged, settings, hardware, memory, job.kept,
+            seed=job.seed, peers=peers, progress=messages.progress, log_metric=messages.metric,
+        )  # fmt: skip
     if peers.is_first:
-        job.write_result(net.cpu(), history)
+        job.write_result(net.cpu(), session)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,8 @@ SETTINGS = Training(
     width=32,
     layers=2,
     bins=8,
+    trees=5,
+    tree_depth=2,
     precision="fp32",
     device="cpu",
 )

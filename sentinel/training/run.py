@@ -22,9 +22,9 @@ from torch import Tensor
 from sentinel.config import Training
 from sentinel.errors import SentinelError, TrainingFailed
 from sentinel.model.network import FraudNet
-from sentinel.storage import write_json
 from sentinel.training.checkpoint import Checkpoint, Checkpoints
 from sentinel.training.draw import Draw
+from sentinel.training.not_finite import NotFinite, store_bad_batches
 from sentinel.training.optimizer import one_cycle
 from sentinel.training.position import Epoch, History, Position
 from sentinel.training.probe import Probe, make_recorder
@@ -32,20 +32,11 @@ from sentinel.training.rows import TrainingRows
 from sentinel.training.step import Batch, Outcome, Stepper, any_peer, constants_digest
 
 READ_EVERY = 32  # steps whose outcomes are read from the device together
-BAD_BATCHES = "bad_batches.json"
 _NET, _BEST, _MOMENTS = "net.", "best.", "moments."
 
 Judge = Callable[[FraudNet], float]  # larger is better
 
 _log = logging.getLogger(__name__)
-
-
-class NotFinite(TrainingFailed):
-    """Too many steps had a loss or gradient that is no number."""
-
-    def __init__(self, message: str, batches: dict[int, list[int]]) -> None:
-        super().__init__(message)
-        self.batches = batches  # positions of the training rows, by the number of the step
 
 
 class TrainingRun:
@@ -210,20 +201,10 @@ class TrainingRun:
         return found
 
     def _fail_not_finite(self) -> NoReturn:
-        skipped, settings = self.position.skipped, self.settings
-        batches = {number: positions.tolist() for number, positions in self._positions(skipped).items()}
-        where = ""
-        if self.checkpoints and self.peers.is_first:
-            file = self.checkpoints.folder / BAD_BATCHES
-            write_json(file, {str(number): positions for number, positions in batches.items()})
-            where = f" The rows of these batches are in {file}."
-        raise NotFinite(
-            f"The loss or its gradient was no finite number in {len(skipped)} steps, at last in epoch "
-            f"{self.position.epoch}; training.max_skipped_steps allows {settings.max_skipped_steps}. Lower "
-            f"training.learning_rate (now {settings.learning_rate:g}) or set training.precision = "
-            f'"fp32" (now {self.stepper.hardware.precision}).{where}',
-            batches,
-        )
+        batches = {number: rows.tolist() for number, rows in self._positions(self.position.skipped).items()}
+        folder = self.checkpoints.folder if self.checkpoints and self.peers.is_first else None
+        file = store_bad_batches(folder, batches) if folder else None
+        raise NotFinite(batches, self.position.epoch, self.settings, self.stepper.hardware.precision, file)
 
     def _is_due(self) -> bool:
         return self.peers.is_first and self.checkpoints is not None and self.checkpoints.is_due()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,13 +10,15 @@ from torch import Tensor
 
 from sentinel.errors import TrainingFailed
 from sentinel.model.network import FraudNet
+from sentinel.training.checkpoint import Checkpoints
+from sentinel.training.draw import Draw
 from sentinel.training.hardware import Hardware, deterministic
 from sentinel.training.loop import train
 from sentinel.training.micro_batches import MicroBatches
+from sentinel.training.not_finite import BAD_BATCHES, NotFinite
 from sentinel.training.peers import Peers
 from sentinel.training.position import History
 from sentinel.training.rows import Rows
-from sentinel.training.run import NotFinite
 from sentinel.training.step import Batch, Plan, Score, Stepper
 from tests.training.conftest import SETTINGS
 from tests.training.test_loop import CPU, new_net, resident, rows, weights
@@ -140,13 +143,19 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(rows: Rows) -> None:
     assert all(epoch.loss > 0 for epoch in history.epochs)
 
 
-def test_too_many_skipped_steps_end_the_run_with_the_rows_of_their_batches(rows: Rows) -> None:
+def test_too_many_skipped_steps_end_the_run_with_the_rows_of_their_batches(rows: Rows, tmp_path: Path) -> None:
     settings = HUNDRED_STEPS.model_copy(update={"max_skipped_steps": 2})
     net = new_net(rows, settings)
+    order = Draw(rows.labels, settings.genuine_per_fraud, 1).epoch(1)
     with deterministic(1), pytest.raises(NotFinite, match=r"in 3 steps.*max_skipped_steps allows 2") as raised:
-        train(net, resident(rows), settings, CPU, None, seed=1, score=poisoned(net, range(5, 8)))
-    assert sorted(raised.value.batches) == [5, 6, 7]
-    assert all(len(set(positions)) == 50 for positions in raised.value.batches.values())
+        train(
+            net, resident(rows), settings, CPU, None, seed=1, score=poisoned(net, range(5, 8)),
+            checkpoints=Checkpoints(tmp_path, {}),
+        )  # fmt: skip
+    assert raised.value.batches == {number: order[50 * number : 50 * number + 50].tolist() for number in (5, 6, 7)}
+    assert str(tmp_path / BAD_BATCHES) in str(raised.value)
+    stored = json.loads((tmp_path / BAD_BATCHES).read_text())
+    assert stored == {str(number): positions for number, positions in raised.value.batches.items()}
 
 
 def stepper(rows: Rows, precision: str = "fp32", score: Score | None = None) -> tuple[Stepper, Batch]:

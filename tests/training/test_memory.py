@@ -102,7 +102,7 @@ def test_allocation_beyond_the_room_is_refused_as_a_gpu_refuses_it() -> None:
 def test_batch_that_host_memory_refuses_is_cut_and_gives_the_same_weights() -> None:
     derive = DerivedFeatures(INPUTS, FEATURES)
     few = make_rows(features_table(3000), INPUTS, derive)
-    rows = few.take(torch.arange(24_000) % len(few))  # tensors that are too large for what the heap has left
+    rows = few.take(torch.arange(150_000) % len(few))  # tensors that are too large for what the heap has left
     whole, cut = (_one_step(rows, derive, limit) for limit in (None, "100MB"))
     assert whole[1] == len(rows) and cut[1] < len(rows)
     torch.testing.assert_close(cut[0], whole[0], rtol=0, atol=1e-5)

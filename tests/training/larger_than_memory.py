@@ -1,17 +1,18 @@
-"""A training on more rows than its memory limit holds: what the child processes of test_stored_rows run."""
+"""Trainings that need more memory than their limit: what child processes of the tests run."""
 
 from __future__ import annotations
 
 import json
-import resource
 import sys
 from pathlib import Path
 
 import torch
 
 from sentinel.config import Training
+from sentinel.errors import SentinelError
 from sentinel.model.derived import DerivedFeatures
 from sentinel.model.inputs import ModelInputs
+from sentinel.training.checkpoint import Checkpoints
 from sentinel.training.fit import make_network
 from sentinel.training.hardware import Hardware, deterministic
 from sentinel.training.loop import train
@@ -55,6 +56,26 @@ def main(kind: str, folder: Path) -> None:
     sys.stdout.write(json.dumps(found | {"weights": weights_digest(net)}) + "\n")
 
 
+def grow(folder: Path) -> None:
+    """Each step takes a megabyte that it does not give back."""
+    torch.set_num_threads(1)
+    derive = DerivedFeatures(INPUTS, FEATURES)
+    rows = _block(0, len(derive.names))
+    kept: list[torch.Tensor] = []
+    with deterministic(1):
+        net = make_network(rows, derive, INPUTS, FEATURES, SETTINGS)
+        watch = MemoryWatch(SETTINGS, CPU)
+
+        def growing() -> None:
+            kept.append(torch.ones(250_000))
+            watch()
+
+        settings = SETTINGS.model_copy(update={"epochs": 1000, "patience": 1000})
+        checkpoints = Checkpoints(folder / "checkpoint", {})
+        hardware = Hardware(CPU, "fp32")
+        train(net, ResidentRows(rows, CPU), settings, hardware, None, seed=1, checkpoints=checkpoints, watch=growing)
+
+
 def _block(number: int, width: int) -> Rows:
     random = torch.Generator().manual_seed(number)
     derived = torch.rand((BLOCK_ROWS, width), generator=random)
@@ -62,8 +83,14 @@ def _block(number: int, width: int) -> Rows:
 
 
 def _peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """Of this process alone: ru_maxrss begins with what its parent held."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) * 1024
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    try:
+        grow(Path(sys.argv[2])) if sys.argv[1] == "growing" else main(sys.argv[1], Path(sys.argv[2]))
+    except SentinelError as error:
+        sys.stderr.write(str(error))
+        raise SystemExit(error.exit_code) from None

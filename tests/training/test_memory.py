@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import mmap
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +15,7 @@ from sentinel.errors import TrainingFailed
 from sentinel.model.derived import DerivedFeatures
 from sentinel.model.inputs import ModelInputs
 from sentinel.training import memory
+from sentinel.training.checkpoint import Checkpoints
 from sentinel.training.fit import make_network
 from sentinel.training.hardware import Hardware, deterministic
 from sentinel.training.host_memory import HostMemory, read_host_memory
@@ -57,6 +61,16 @@ def test_training_that_takes_more_and_more_ends_below_its_limit(monkeypatch: pyt
             kept.append(mmap.mmap(-1, 4 * MB, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
             kept[-1].write(bytes(4 * MB))
     assert 20 <= len(kept) <= 30
+
+
+def test_run_that_grows_ends_itself_and_leaves_a_checkpoint(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.training.larger_than_memory", "growing", str(tmp_path)]
+    ended = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=300, check=False)
+    assert ended.returncode == TrainingFailed.exit_code
+    assert "its limit is 140 MB (training.memory_limit = 140MB). It was ended" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    found = Checkpoints(tmp_path / "checkpoint", {}).read()
+    assert found is not None and found.tensors
 
 
 def test_training_ends_before_the_host_has_no_memory_left(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,7 @@ from sentinel.training.job import Job
 from sentinel.training.launch import count_processes, launch
 from sentinel.training.loop import train
 from sentinel.training.messages import Follower, LogMessages, Messages, message_file
+from sentinel.training.on_device import Kept
 from sentinel.training.rows import ResidentRows, Rows, make_rows
 from tests.model.raw import feature_set, features_table
 from tests.training.conftest import SETTINGS
@@ -47,6 +48,10 @@ def untrained(rows: Rows) -> FraudNet:
         return make_network(rows, DerivedFeatures(INPUTS, FEATURES), INPUTS, FEATURES, SETTINGS)
 
 
+def kept(folder: Path) -> Kept:
+    return Kept(folder / "remembered", folder / "checkpoints", {}, {})
+
+
 def weights(net: FraudNet) -> torch.Tensor:
     return torch.cat([value.flatten() for value in net.parameters()]).detach()
 
@@ -54,12 +59,13 @@ def weights(net: FraudNet) -> torch.Tensor:
 def test_two_processes_train_the_weights_of_one(rows: Rows, tmp_path: Path) -> None:
     settings = SETTINGS.model_copy(update={"epochs": 3, "batch_size": 33, "devices": 2})
     alone = untrained(rows)
-    job = Job.write(tmp_path / "job", alone, rows, None, settings, seed=1)
+    job = Job.write(tmp_path / "job", alone, ResidentRows(rows, CPU.device), None, settings, kept(tmp_path), seed=1)
     with deterministic(1):
         expected = train(alone, ResidentRows(rows, CPU.device), settings, CPU, None, seed=1)
     said: list[str] = []
     launch(job.folder, 2, progress=lambda done, total, doing="": said.append(doing))
-    together, history = job.result()
+    together, session = job.result()
+    history = session.history
     assert (weights(together) - weights(alone)).abs().max() < 1e-5
     assert history.epochs[-1].loss == pytest.approx(expected.epochs[-1].loss, abs=1e-5)
     assert said[-1] == "trained" and len(said) > settings.epochs
@@ -79,7 +85,8 @@ def wait_for(is_true: Callable[[], bool], seconds: float = 200) -> None:
 
 def test_no_process_survives_the_killed_launcher(rows: Rows, tmp_path: Path) -> None:
     settings = SETTINGS.model_copy(update={"epochs": 100_000, "devices": 2})
-    job = Job.write(tmp_path / "job", untrained(rows), rows, None, settings, seed=1)
+    resident = ResidentRows(rows, CPU.device)
+    job = Job.write(tmp_path / "job", untrained(rows), resident, None, settings, kept(tmp_path), seed=1)
     environment = os.environ | {"TMPDIR": str(tmp_path)}  # killed, it cannot clean up
     launcher = subprocess.Popen([sys.executable, "-c", LAUNCHER, str(job.folder)], env=environment)
     try:

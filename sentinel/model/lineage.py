@@ -26,8 +26,9 @@ def derived_from(feature_set: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     numeric_only = {**feature_set, "categorical": ()}
     inputs = ModelInputs.from_feature_set(numeric_only)
     derive = DerivedFeatures(inputs, numeric_only)
-    # Row 0 has every input, row i lacks input i - 1.
-    rows = torch.arange(2.0, 2.0 + len(inputs.numeric), dtype=torch.float64).repeat(len(inputs.numeric) + 1, 1)
+    # Row 0 has every input, row i lacks input i - 1. They descend: there are more labels than frauds among them.
+    count = len(inputs.numeric)
+    rows = torch.arange(count + 2, 2, -1, dtype=torch.float64).repeat(count + 1, 1)
     rows[:, derive.time] = _WEEKEND_AT_NIGHT_US
     rows[1:].fill_diagonal_(torch.nan)
     with torch.no_grad():

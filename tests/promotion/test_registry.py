@@ -195,7 +195,8 @@ def test_document_for_machines(registry: Registry) -> None:
     document = registry.show("champion")
 
     assert list(document) == [
-        "version", "aliases", "run_id", "decision", "gates", "metrics", "data_digest", "feature_set_hash",
+        "version", "aliases", "run_id", "decision", "gates", "metrics", "quality", "reproducibility",
+        "data_digest", "feature_set_hash",
         "lock_sha256", "git_commit", "release_path", "files",
     ]  # fmt: skip
     assert (document["version"], document["aliases"]) == ("1", ["challenger", "champion"])

@@ -108,9 +108,9 @@ def main() -> None:
 
 def measure(name: str, handbook: HandbookData, seeds: Sequence[int]) -> dict[str, Any]:
     from sentinel.config import Training
-    from sentinel.training.folds import fit_and_judge, mean
-    from sentinel.training.handbook import VALIDATION_FOLDS
-    from sentinel.training.handbook_rows import read_handbook
+    from sentinel.training.handbook.protocol import VALIDATION_FOLDS
+    from sentinel.training.handbook.table import read_handbook
+    from sentinel.training.tuning.folds import fit_and_judge, mean
 
     row, started = ROWS[name], time.perf_counter()
     settings = Training.model_validate({**handbook.settings.model_dump(mode="json"), **row.settings})

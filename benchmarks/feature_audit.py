@@ -56,7 +56,7 @@ def _work(contender: str, home: str, data: dict[str, Any]) -> dict[str, Any]:
 
 def _build(home: Path, data: ValidatedData) -> dict[str, Any]:
     from sentinel.features.retrieval import build_features
-    from sentinel.training.splits import split
+    from sentinel.training.data.splits import split
 
     paths = project_paths(home)
     config = default_config(paths)
@@ -72,8 +72,8 @@ def _audit(home: Path, data: ValidatedData) -> dict[str, Any]:
     import sklearn.linear_model  # noqa: F401  so that no import is in the time
 
     from sentinel.features.audit.record import audit_table, record_audit
-    from sentinel.training.fits_audit import audit_fits
-    from sentinel.training.splits import read_splits
+    from sentinel.training.audit.fits_audit import audit_fits
+    from sentinel.training.data.splits import read_splits
 
     paths = project_paths(home)
     config = default_config(paths)

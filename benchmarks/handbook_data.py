@@ -28,8 +28,8 @@ class HandbookData:
 
 
 def open_handbook(data: Path) -> HandbookData:
-    from sentinel.training.handbook_evaluation import fold_settings
-    from sentinel.training.handbook_rows import read_feature_set
+    from sentinel.training.handbook.evaluation import fold_settings
+    from sentinel.training.handbook.table import read_feature_set
 
     paths = find_paths(Path.cwd(), os.environ)
     prepare_environment(paths)

@@ -31,9 +31,9 @@ from benchmarks.report import Measurement, Run, make_document, measure, publish
 
 if TYPE_CHECKING:
     from sentinel.model.network import FraudNet
-    from sentinel.training.hardware import Hardware
-    from sentinel.training.rows import Rows
-    from sentinel.training.step import Stepper
+    from sentinel.training.data.rows import Rows
+    from sentinel.training.device.hardware import Hardware
+    from sentinel.training.loop.step import Stepper
 
 PACKAGES = ("torch", "pyarrow")
 STEPS = {"default": 50, "large": 3}
@@ -80,7 +80,7 @@ def _measure_in_rounds(contenders: Sequence[str], task: dict[str, Any]) -> list[
 def _work(model: str, rows: int, steps: int, contender: str) -> dict[str, Any]:
     import torch
 
-    from sentinel.training.hardware import Hardware, choose_hardware, deterministic
+    from sentinel.training.device.hardware import Hardware, choose_hardware, deterministic
 
     settings = default_config(project_paths(Path.cwd())).training
     precision = choose_hardware(settings).precision if "AMP" in contender else "fp32"
@@ -113,7 +113,7 @@ def _data_and_network(model: str, rows: int) -> tuple[Rows, FraudNet]:
     from sentinel.model.encoding import Encoding, EncodingSize
     from sentinel.model.inputs import ModelInputs, Vocabulary
     from sentinel.model.network import FraudNet, NetworkSize
-    from sentinel.training.rows import Rows
+    from sentinel.training.data.rows import Rows
 
     config = default_config(project_paths(Path.cwd()))
     features = feature_set(config.columns, config.features).to_dict()
@@ -142,8 +142,8 @@ def _large_width(encoded: int) -> int:
 def _stepper(net: FraudNet, data: Rows, hardware: Hardware, is_compiled: bool, folder: Path) -> Stepper:
     import torch
 
-    from sentinel.training.compiled import choose_compile
-    from sentinel.training.step import Plan, Stepper
+    from sentinel.training.device.compiled import choose_compile
+    from sentinel.training.loop.step import Plan, Stepper
 
     plan = Plan(1, BATCH, 10**6, 10**6, 1e-3, 1e-2, 0.0)
     if not is_compiled:
@@ -157,9 +157,9 @@ def _our_loop(stepper: Stepper, data: Rows, contender: str, folder: Path) -> Ite
     """A step each time that it is asked."""
     import torch
 
-    from sentinel.training.rows import ResidentRows
-    from sentinel.training.step import Batch
-    from sentinel.training.stored_rows import StoredRows, store_rows
+    from sentinel.training.data.rows import ResidentRows
+    from sentinel.training.data.stored_rows import StoredRows, store_rows
+    from sentinel.training.loop.step import Batch
 
     device = stepper.hardware.device
     if contender == "stored":

@@ -2,8 +2,8 @@
 
     python -m benchmarks.tuned_peers --data FILE [--minutes 30] [--trials N] [--json FILE]
 
-Same features, same folds, same search (Optuna, resumed where it was stopped). With
-`--json sentinel/training/tuned_peers.json` the best settings become those that `sentinel evaluate` compares with.
+Same features, same folds, same search (Optuna, resumed where it was stopped). With `--json
+sentinel/training/tuning/tuned_peers.json` the best settings become those that `sentinel evaluate` compares with.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ def main() -> None:
 
 def tune_peers(handbook: HandbookData, minutes: float, trials: int) -> dict[str, Any]:
     from flows.cli.live import one_bar
-    from sentinel.training.handbook import VALIDATION_FOLDS
-    from sentinel.training.handbook_rows import read_handbook
-    from sentinel.training.peer_models import PEERS, TunedPeer, peer_search
-    from sentinel.training.tuning import search
+    from sentinel.training.handbook.protocol import VALIDATION_FOLDS
+    from sentinel.training.handbook.table import read_handbook
+    from sentinel.training.tuning.peer_models import PEERS, TunedPeer, peer_search
+    from sentinel.training.tuning.search import search
 
     data = read_handbook(handbook.folder, handbook.feature_set, VALIDATION_FOLDS).data
     machine = describe_machine(PACKAGES)

@@ -18,13 +18,13 @@ import tasks
 from flows.exclusive import one_run_at_a_time
 from flows.logs import logged_run
 from flows.train_to_deploy import ConfigParameter, open_run
-from sentinel.training.record import (
+from sentinel.training.reproduction.record import (
     Difference,
     environment_differences,
     feature_differences,
     machine_differences,
 )
-from sentinel.training.weights import Comparison, compare_files
+from sentinel.training.reproduction.weights import Comparison, compare_files
 from tasks.kept_training import Kept, as_recorded, fetch_training, machine_here, settings_here
 from tasks.record import WEIGHTS, environment
 from tasks.run import Pinned, Run

@@ -15,8 +15,8 @@ from tasks.stage import Work, stage
 )
 def audit(work: Work, validated: ValidatedData, table: FeatureTable, splits: Splits) -> FeatureAudit:
     from sentinel.features.audit.record import audit_table, record_audit
-    from sentinel.training.fits_audit import audit_fits
-    from sentinel.training.splits import read_splits
+    from sentinel.training.audit.fits_audit import audit_fits
+    from sentinel.training.data.splits import read_splits
 
     config, paths = work.run.config, work.run.paths
     ends = [datetime.fromisoformat(part["end"]) for part in read_splits(splits.locate(paths.home)).values()]

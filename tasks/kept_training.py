@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from sentinel.config import Config, Training
 from sentinel.errors import RecordInvalid, TrainingFailed
 from sentinel.storage import sha256_file
-from sentinel.training.hardware import choose_hardware
-from sentinel.training.record import Ingredients, Machine, Outcome, read_ingredients, read_outcome
+from sentinel.training.device.hardware import choose_hardware
+from sentinel.training.reproduction.record import Ingredients, Machine, Outcome, read_ingredients, read_outcome
 from tasks.record import MODEL, RECORD, WEIGHTS, machine
 from tasks.run import Run
 from tasks.tracking import tracking_client

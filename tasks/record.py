@@ -10,7 +10,7 @@ from typing import Any
 
 from sentinel.artifacts import FeatureTable, RawData, Splits, TrainedModel
 from sentinel.storage import sha256_file, write_json
-from sentinel.training.record import (
+from sentinel.training.reproduction.record import (
     OUTCOME,
     Data,
     Environment,
@@ -101,7 +101,7 @@ def machine_of(trained: Path) -> Machine:
 def machine(device: str, precision: str, threads: int) -> Machine:
     import torch
 
-    from sentinel.training.hardware import Hardware
+    from sentinel.training.device.hardware import Hardware
 
     hardware = Hardware(torch.device(device), precision)
     return Machine(device=hardware.device.type, name=hardware.name, precision=precision, threads=threads)

@@ -17,8 +17,8 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from sentinel.paths import Paths
-from sentinel.training.folds import Scores
-from sentinel.training.tuning import Search, Tried
+from sentinel.training.tuning.folds import Scores
+from sentinel.training.tuning.search import Search, Tried
 from tasks.tracking import experiment_named, tracking_client
 
 SEARCH, TRIAL, OUTCOME = "sentinel.search", "sentinel.trial", "sentinel.outcome"

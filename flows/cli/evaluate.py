@@ -59,7 +59,7 @@ def open_protocol(protocol: KnownProtocol, config: Path | None, as_json: bool) -
 
 def _evaluate(session: Session, data: Path, folds: FoldsOf) -> dict[str, Any]:
     from flows.table_aside import table_aside
-    from sentinel.training.handbook_evaluation import evaluate as run_protocol
+    from sentinel.training.handbook.evaluation import evaluate as run_protocol
 
     table = table_aside(session.config, data, session.paths, one_bar)
     home, settings = session.paths.home, session.config.training

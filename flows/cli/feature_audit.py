@@ -25,7 +25,7 @@ from sentinel.storage import sha256_file
 if TYPE_CHECKING:
     from sentinel.features.audit.report import LeakReport
     from sentinel.features.spec import FeatureSet
-    from sentinel.training.fits_audit import FitsReport
+    from sentinel.training.audit.fits_audit import FitsReport
 
 SpecOption = Annotated[
     Path | None, typer.Option("--spec", help="Audit this feature spec on the data, instead of the configuration's.")
@@ -75,7 +75,7 @@ def _subject(session: Session, spec: Path | None) -> _Subject:
 
     from sentinel.features.catalogue import newest_table
     from sentinel.features.spec import feature_set, present_columns
-    from sentinel.training.splits import part_ends
+    from sentinel.training.data.splits import part_ends
 
     config, paths = session.config, session.paths
     transactions = paths.data(config.name) / "transactions.parquet"
@@ -100,8 +100,8 @@ def _audit_fits(session: Session, subject: _Subject, seed: int) -> FitsReport | 
     """What training would fit on the built table; None where there is no table, or it cannot be split."""
     if subject.table is None:
         return None
-    from sentinel.training.fits_audit import audit_fits
-    from sentinel.training.splits import split
+    from sentinel.training.audit.fits_audit import audit_fits
+    from sentinel.training.data.splits import split
 
     config, home = session.config, session.paths.home
     table = FeatureTable(

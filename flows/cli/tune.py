@@ -24,8 +24,8 @@ from sentinel.errors import ConfigInvalid
 
 if TYPE_CHECKING:
     from sentinel.config import Training
-    from sentinel.training.folds import FoldedRows
-    from sentinel.training.tuning import Found, Search, Tried
+    from sentinel.training.tuning.folds import FoldedRows
+    from sentinel.training.tuning.search import Found, Search, Tried
 
 INTERRUPTED = 130  # exit code, as of any program that Ctrl-C ends
 SHOWN = 5
@@ -73,8 +73,8 @@ def tune(
 
 
 def _search(session: Session, data: Path | None, protocol: KnownProtocol | None) -> Search:
-    from sentinel.training.hardware import choose_hardware
-    from sentinel.training.tuning import network_search
+    from sentinel.training.device.hardware import choose_hardware
+    from sentinel.training.tuning.search import network_search
 
     rows, settings, judged_on = _judged(session, data, protocol)
     choose_hardware(settings)  # what this machine lacks is told before the first trial
@@ -93,9 +93,9 @@ def _judged(
         return rows, config.training, {"table": table.sha256, "splits": config.splits.model_dump(mode="json")}
     if data is None:
         raise ConfigInvalid(f"The protocol {protocol} is run on its own data. Give them with --data.")
-    from sentinel.training.handbook import VALIDATION_FOLDS
-    from sentinel.training.handbook_evaluation import fold_settings
-    from sentinel.training.handbook_rows import read_feature_set, read_handbook
+    from sentinel.training.handbook.evaluation import fold_settings
+    from sentinel.training.handbook.protocol import VALIDATION_FOLDS
+    from sentinel.training.handbook.table import read_feature_set, read_handbook
 
     table = _aside(session, data)
     folder = table.locate(session.paths.home)
@@ -113,7 +113,7 @@ def _newest(session: Session) -> FeatureTable:
     """What the last run built with this configuration. Raises ConfigInvalid without one."""
     from sentinel.features.catalogue import newest_table
     from sentinel.storage import sha256_file
-    from sentinel.training.splits import TABLE
+    from sentinel.training.data.splits import TABLE
 
     ours, paths = session.config, session.paths
     newest = newest_table(paths, ours.name, ours.columns, ours.features)
@@ -128,9 +128,9 @@ def _newest(session: Session) -> FeatureTable:
 
 
 def _rolling(session: Session, table: FeatureTable) -> FoldedRows:
-    from sentinel.training.rolling_folds import read_folds
-    from sentinel.training.source import FEATURE_SET
-    from sentinel.training.splits import TABLE, read_splits, split
+    from sentinel.training.data.source import FEATURE_SET
+    from sentinel.training.data.splits import TABLE, read_splits, split
+    from sentinel.training.tuning.rolling_folds import read_folds
 
     home = session.paths.home
     with TemporaryDirectory(dir=home, prefix="tuning-") as scratch:
@@ -148,7 +148,7 @@ def _code(session: Session) -> Mapping[str, str]:
 
 
 def _tune(session: Session, wanted: Search, trials: int, minutes: float | None) -> tuple[dict[str, Any], Found]:
-    from sentinel.training.tuning import search
+    from sentinel.training.tuning.search import search
     from tasks.tuning import experiment_of, tracked_search
 
     config, paths = session.config, session.paths

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from sentinel.config import Training
 from sentinel.model.forest import Forest, ForestSize
-from sentinel.training.rows import Rows
+from sentinel.training.data.rows import Rows
 
 BINS = 2048  # of a column: with XGBoost's 256 a limit that few amounts exceed lies inside a bin
 ROWS_OF_A_TREE, COLUMNS_OF_A_TREE = 0.7, 0.4  # shares, drawn for each tree

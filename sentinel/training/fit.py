@@ -29,25 +29,25 @@ from sentinel.model.network import FraudNet, NetworkSize
 from sentinel.progress import Progress, silent
 from sentinel.storage import complete_folder, require_free_disk, sha256_path, write_json
 from sentinel.training.boosting import grow_forest
-from sentinel.training.calibration import fit_platt
-from sentinel.training.checkpoint import Checkpoints
-from sentinel.training.hardware import Hardware, choose_hardware, deterministic
-from sentinel.training.importance import importance_rows, permutation_importance
-from sentinel.training.job import Job
-from sentinel.training.judging import Judgement, Scored, judge, moments_us, scores_table
-from sentinel.training.launch import count_processes, launch
-from sentinel.training.logistic import LogisticBaseline
-from sentinel.training.memory import MemoryWatch
-from sentinel.training.on_device import Kept, Session, session_record, train_on_device
-from sentinel.training.pictures import Shown, draw_pictures
-from sentinel.training.probe import Probe
-from sentinel.training.reading import open_rows, score_part
-from sentinel.training.reproducibility import TIMEOUT_S, Verdict, repeating
-from sentinel.training.rows import Rows, TrainingRows, logits
-from sentinel.training.sample import draw_sample
-from sentinel.training.source import Source, open_source
-from sentinel.training.telemetry import LogMetric
-from sentinel.training.threshold import Threshold, choose_threshold
+from sentinel.training.data.reading import open_rows, score_part
+from sentinel.training.data.rows import Rows, TrainingRows, logits
+from sentinel.training.data.sample import draw_sample
+from sentinel.training.data.source import Source, open_source
+from sentinel.training.device.hardware import Hardware, choose_hardware, deterministic
+from sentinel.training.device.memory import MemoryWatch
+from sentinel.training.device.on_device import Kept, Session, session_record, train_on_device
+from sentinel.training.device.telemetry import LogMetric
+from sentinel.training.judging.calibration import fit_platt
+from sentinel.training.judging.importance import importance_rows, permutation_importance
+from sentinel.training.judging.judgement import Judgement, Scored, judge, moments_us, scores_table
+from sentinel.training.judging.logistic import LogisticBaseline
+from sentinel.training.judging.pictures import Shown, draw_pictures
+from sentinel.training.judging.threshold import Threshold, choose_threshold
+from sentinel.training.loop.checkpoint import Checkpoints
+from sentinel.training.loop.probe import Probe
+from sentinel.training.processes.job import Job
+from sentinel.training.processes.launch import count_processes, launch
+from sentinel.training.reproduction.reproducibility import TIMEOUT_S, Verdict, repeating
 
 SCORED = ("validation", "calibration", "test")
 RECORD, SCORES, PICTURES = "training.json", "scores.parquet", "pictures"

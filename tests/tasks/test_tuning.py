@@ -8,8 +8,8 @@ from pathlib import Path
 from optuna.distributions import FloatDistribution
 
 from sentinel.paths import Paths
-from sentinel.training.folds import Scores
-from sentinel.training.tuning import Search, Tried
+from sentinel.training.tuning.folds import Scores
+from sentinel.training.tuning.search import Search, Tried
 from tasks.tuning import OUTCOME, tracked_search
 
 SETTINGS = {"dropout": 0.3}

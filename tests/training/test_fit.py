@@ -13,8 +13,8 @@ from sentinel.artifacts import FeatureTable, Splits, TrainedModel
 from sentinel.metrics import pr_auc
 from sentinel.model.network import FraudNet
 from sentinel.storage import listing
+from sentinel.training.data.splits import read_part, read_splits, split
 from sentinel.training.fit import fit
-from sentinel.training.splits import read_part, read_splits, split
 from tests.training.conftest import SETTINGS, TIMES
 
 PICTURES = {

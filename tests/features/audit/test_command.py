@@ -19,7 +19,7 @@ from sentinel.errors import ConfigInvalid, DataDamaged, LeakageFound
 from sentinel.feature_spec import load_spec
 from sentinel.features.audit.record import AUDIT
 from sentinel.progress import silent
-from sentinel.training.splits import split
+from sentinel.training.data.splits import split
 from tasks.audit import audit
 from tasks.run import Code, Run
 from tasks.stage import Work

@@ -65,4 +65,4 @@ class Forest(nn.Module):
         """bool [trees * nodes of the level, N]; a missing value is neither below a threshold nor above it."""
         value = columns.index_select(0, self.feature[:, level].flatten())
         threshold = self.threshold[:, level].reshape(-1, 1)
-        return torch.where(self.missing_right[:, level].reshape(-1, 1), ~(value < threshold), value >= threshold)
+        return (value >= threshold) | (~(value < threshold) & self.missing_right[:, level].reshape(-1, 1))

@@ -13,7 +13,7 @@ from sentinel.artifacts import FeatureTable
 from sentinel.errors import TrainingFailed
 from sentinel.model.derived import DerivedFeatures
 from sentinel.model.inputs import ModelInputs, Vocabulary
-from sentinel.training import splits as splits_module
+from sentinel.training.data import splits as splits_module
 from sentinel.training.data.reading import open_rows, score_part
 from sentinel.training.data.rows import BLOCK, CPU, ResidentRows, Rows, make_rows
 from sentinel.training.data.source import LEAST_ROWS_OF_A_VALUE, MOST_VALUES, Source, open_source

@@ -16,7 +16,7 @@ from sentinel.storage import sha256_path, write_json
 from sentinel.training.handbook import evaluation as handbook_evaluation
 from sentinel.training.handbook.evaluation import FOLD_SETTINGS, evaluate, fold_settings
 from sentinel.training.handbook.protocol import TEST_FOLDS, VALIDATION_FOLDS
-from sentinel.training.tuning.search import peer_models
+from sentinel.training.tuning import peer_models
 from tests.model.raw import START_US, feature_set, features_table
 from tests.training.conftest import SETTINGS
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
+from sentinel.training.loop import checkpoint
 from sentinel.training.loop.checkpoint import POINTER, SLOTS, Checkpoint, Checkpoints
-from sentinel.training.loop.loop import checkpoint
 
 FINGERPRINT = {"seed": 7, "rows": "abc"}
 

@@ -91,10 +91,9 @@ def train_on_device(
         "compiled": compilation.is_compiled,
         "processes": peers.world,
     }
-    cards = range(peers.world) if hardware.is_cuda else ()
-    with watched_cards(
-        cards, settings.pause_above_celsius, log_metric if peers.is_first else None, _log.warning
-    ) as heat:
+    cards, log = range(peers.world) if hardware.is_cuda else (), log_metric if peers.is_first else None
+    heated = watched_cards(cards, settings.pause_above_celsius, log, _log.warning)
+    with heated as heat, memory.refusing():
         history = train(
             net,
             rows,

@@ -80,6 +80,7 @@ ROWS = {
     "no_genuine_amounts": Row("without the amounts that proved genuine", aggregates=no_genuine_amounts),
     "no_first_fraud": Row("without the moment of the first known fraud", aggregates=no_first_fraud),
     "first_features": Row("the first version's features alone", aggregates=first_version, ages=no_pair),
+    "no_forest": Row("the network without the forest", {"trees": 0}),
     "two_bins": Row("two bins an input: hardly an encoding", {"bins": 2}),
     "no_dropout": Row("without dropout", {"dropout": 0.0}),
     "one_layer": Row("one layer", {"layers": 1}),

@@ -18,7 +18,7 @@ from flows.cli.tune import tune
 from sentinel.config import load_config
 from sentinel.data.simulator import simulate
 from sentinel.errors import ConfigInvalid
-from sentinel.training.tuning.search import search as tuning
+from sentinel.training.tuning import search as tuning
 from tests.conftest import ROOT
 
 QUICK = """

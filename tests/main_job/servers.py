@@ -10,6 +10,7 @@ import time
 import urllib.request
 from collections.abc import Generator
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -56,16 +57,23 @@ def _process(command: list[str], project: Project, home: Path, **more: str) -> G
 
 
 def ask(api_url: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    """One call of the API; None while nobody answers. Raises HTTPError for a refusal."""
+    """One call of the API; None while nobody answers. Raises HTTPError for a refusal.
+
+    Prefect's server says 503 while its database is locked, and its own client asks again; so does this.
+    """
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(f"{api_url}/{path}", data, {"Content-Type": "application/json"})
-    try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return json.loads(answer.read())
-    except urllib.error.HTTPError:
-        raise
-    except OSError:
-        return None
+    until = time.monotonic() + _TIMEOUT_S
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return json.loads(answer.read())
+        except urllib.error.HTTPError as refusal:
+            if refusal.code != HTTPStatus.SERVICE_UNAVAILABLE or time.monotonic() > until:
+                raise
+            time.sleep(0.5)
+        except OSError:
+            return None
 
 
 def wait_until(condition: Any, what: str, timeout_s: float = _TIMEOUT_S) -> None:

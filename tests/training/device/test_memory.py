@@ -23,6 +23,7 @@ from sentinel.training.fit import make_network
 from sentinel.training.loop.checkpoint import Checkpoints
 from sentinel.training.loop.micro_batches import is_out_of_memory
 from sentinel.training.loop.step import Batch, Plan, Stepper
+from tests.fresh_process import in_a_fresh_process
 from tests.model.raw import feature_set, features_table
 from tests.training.conftest import SETTINGS
 
@@ -105,6 +106,10 @@ def test_rows_lie_in_memory_while_they_take_half_of_the_room() -> None:
 
 
 def test_allocation_beyond_the_room_is_refused_as_a_gpu_refuses_it() -> None:
+    in_a_fresh_process(_allocate)  # one whose heap has no room left over
+
+
+def _allocate() -> None:
     with MemoryWatch(limited("100MB"), CPU).refusing():
         small = torch.ones(5 * MB)
         with pytest.raises((RuntimeError, MemoryError)) as refused:
@@ -114,6 +119,11 @@ def test_allocation_beyond_the_room_is_refused_as_a_gpu_refuses_it() -> None:
 
 
 def test_batch_that_host_memory_refuses_is_cut_and_gives_the_same_weights() -> None:
+    in_a_fresh_process(_cut)
+
+
+def _cut() -> None:
+    torch.set_num_threads(1)
     derive = DerivedFeatures(INPUTS, FEATURES)
     few = make_rows(features_table(3000), INPUTS, derive)
     rows = few.take(torch.arange(150_000) % len(few))  # tensors that are too large for what the heap has left

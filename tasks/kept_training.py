@@ -13,6 +13,7 @@ from sentinel.config import Config, Training
 from sentinel.errors import RecordInvalid, TrainingFailed
 from sentinel.storage import sha256_file
 from sentinel.training.device.hardware import choose_hardware
+from sentinel.training.processes.launch import count_processes
 from sentinel.training.reproduction.record import Ingredients, Machine, Outcome, read_ingredients, read_outcome
 from tasks.record import MODEL, RECORD, WEIGHTS, machine
 from tasks.run import Run
@@ -88,11 +89,13 @@ def as_recorded(kept: Kept, file: Path) -> Config:
 
 
 def settings_here(then: Training, machine_then: Machine) -> Training:
-    """The recorded settings on the recorded device and precision, where this machine has them."""
+    """The recorded settings on the recorded devices, with their precision, where this machine has them."""
     device = machine_then.device.partition(":")[0]
-    pinned = then.model_copy(update={"device": device, "precision": machine_then.precision})
+    pinned = then.model_copy(
+        update={"device": device, "precision": machine_then.precision, "devices": machine_then.processes}
+    )
     try:
-        choose_hardware(pinned)
+        count_processes(pinned, choose_hardware(pinned))
     except TrainingFailed:
         return then
     return pinned
@@ -101,4 +104,4 @@ def settings_here(then: Training, machine_then: Machine) -> Training:
 def machine_here(settings: Training, threads: int) -> Machine:
     """Where a training with these settings would be computed."""
     hardware = choose_hardware(settings)
-    return machine(hardware.device.type, hardware.precision, threads)
+    return machine(hardware.device.type, hardware.precision, threads, count_processes(settings, hardware))

@@ -95,13 +95,15 @@ def log_outcome(run: Run, run_id: str, trained: TrainedModel) -> None:
 def machine_of(trained: Path) -> Machine:
     """Where the model in the folder `trained`, just made by this process, was computed."""
     told: dict[str, Any] = json.loads((trained / TRAINING).read_text())
-    return machine(told["device"], told["precision"], told["threads"])
+    return machine(told["device"], told["precision"], told["threads"], told["processes"])
 
 
-def machine(device: str, precision: str, threads: int) -> Machine:
+def machine(device: str, precision: str, threads: int, processes: int) -> Machine:
     import torch
 
     from sentinel.training.device.hardware import Hardware
 
     hardware = Hardware(torch.device(device), precision)
-    return Machine(device=hardware.device.type, name=hardware.name, precision=precision, threads=threads)
+    return Machine(
+        device=hardware.device.type, name=hardware.name, precision=precision, threads=threads, processes=processes
+    )

@@ -44,7 +44,6 @@ from sentinel.training.judging.logistic import LogisticBaseline
 from sentinel.training.judging.pictures import Shown, draw_pictures
 from sentinel.training.judging.threshold import Threshold, choose_threshold
 from sentinel.training.loop.checkpoint import Checkpoints
-from sentinel.training.loop.probe import Probe
 from sentinel.training.processes.job import Job
 from sentinel.training.processes.launch import count_processes, launch
 from sentinel.training.reproduction.reproducibility import TIMEOUT_S, Verdict, repeating
@@ -109,7 +108,7 @@ def fit(
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }
-    kept = Kept(home / REMEMBERED, unfinished / CHECKPOINTS, fingerprint, {"run_id": run_id})
+    kept = Kept(home / REMEMBERED, unfinished / CHECKPOINTS, unfinished / PROBE, fingerprint, facts={"run_id": run_id})
     unfinished.mkdir(parents=True, exist_ok=True)
     with deterministic(settings.seed, settings.deterministic):
         source = open_source(table, splits, home)
@@ -158,12 +157,12 @@ def _fit(
     add_forest(prepared.net, prepared.rows, settings, settings.seed)
     progress(25, 100, "reading the validation rows")
     judged = open_rows(source, "validation", prepared.inputs, prepared.derive, memory, folder)
-    probe = Probe(folder / PROBE)
+    processes = count_processes(settings, hardware)
     net, session = _train(
-        prepared, judged, settings, hardware, memory, kept, folder, probe,
+        prepared, judged, settings, hardware, memory, kept, folder, processes,
         lambda done, total, doing="": progress(30 + 50 * done / total, 100, doing), log_metric,
     )  # fmt: skip
-    with repeating(probe.folder) as repeated:
+    with repeating(kept.probe, processes) as repeated:
         scored, threshold = _score(source, prepared, net, settings, progress)
         progress(90, 100, "shuffling the inputs for their importance")
         importance = permutation_importance(net, _validation_sample(source, prepared, settings.seed), settings.seed)
@@ -181,19 +180,18 @@ def _train(
     memory: MemoryWatch,
     kept: Kept,
     folder: Path,
-    probe: Probe,
+    processes: int,
     progress: Progress,
     log_metric: LogMetric | None,
 ) -> tuple[FraudNet, Session]:
     """In this process, or in one a device; the trained network is on the CPU."""
-    processes = count_processes(settings, hardware)
     if processes > 1:
         job = Job.write(folder / JOB, prepared.net, prepared.rows, judged, settings, kept, settings.seed)
         launch(job.folder, processes, progress=progress, log_metric=log_metric or keep_no_metric)
         return job.result()
     session = train_on_device(
         prepared.net, prepared.rows, judged, settings, hardware, memory, kept,
-        seed=settings.seed, probe=probe, progress=progress, log_metric=log_metric,
+        seed=settings.seed, progress=progress, log_metric=log_metric,
     )  # fmt: skip
     if hardware.is_cuda:
         torch.cuda.empty_cache()  # the repeating process needs some of the card

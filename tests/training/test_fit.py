@@ -9,12 +9,16 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+import sentinel.training.fit
 from sentinel.artifacts import FeatureTable, Splits, TrainedModel
+from sentinel.config import Training
 from sentinel.metrics import pr_auc
 from sentinel.model.network import FraudNet
 from sentinel.storage import listing
 from sentinel.training.data.splits import read_part, read_splits, split
 from sentinel.training.fit import fit
+from sentinel.training.reproduction.weights import compare_files
+from tests.fresh_process import in_a_fresh_process
 from tests.training.conftest import SETTINGS, TIMES
 
 PICTURES = {
@@ -38,11 +42,11 @@ class Run:
     logged: list[tuple[str, float, int]]
 
 
-def run_fit(home: Path, table: FeatureTable, name: str) -> Run:
+def run_fit(home: Path, table: FeatureTable, name: str, settings: Training = SETTINGS) -> Run:
     splits = split(table, TIMES, home=home, out=home / f"{name}-splits")
     logged: list[tuple[str, float, int]] = []
     trained = fit(
-        table, splits, SETTINGS, run_id="run-1", home=home, out=home / name,
+        table, splits, settings, run_id="run-1", home=home, out=home / name,
         log_metric=lambda metric, value, step: logged.append((metric, value, step)),
     )  # fmt: skip
     return Run(home, home / name, splits, trained, logged)
@@ -131,6 +135,25 @@ def test_record_says_how_it_was_made(run: Run) -> None:
 def test_every_epoch_is_logged(run: Run) -> None:
     epochs = len(record(run)["history"])
     assert [step for name, _, step in run.logged if name == "train_loss"] == list(range(1, epochs + 1))
+
+
+def fit_in_two_processes(home: Path, table: FeatureTable) -> None:
+    sentinel.training.fit.TIMEOUT_S = 200  # a loaded machine may be slow; what is told of slowness is tested apart
+    run_fit(home, table, "together", SETTINGS.model_copy(update={"devices": 2}))
+
+
+def test_a_training_in_two_processes_is_repeated_to_the_bit(run: Run, table: FeatureTable) -> None:
+    in_a_fresh_process(fit_in_two_processes, run.home, table)
+    together = run.home / "together"
+    found = json.loads((together / "training.json").read_text())
+    verdict = {name: value for name, value in found["reproducibility"].items() if name != "seconds"}
+    assert verdict == {
+        "verdict": "bit-exact", "kind": "bit-exact", "largest_difference": 0.0, "first_step_that_differs": None,
+        "steps": 30, "problem": None,
+    }  # fmt: skip
+    assert found["processes"] == 2 and record(run)["processes"] == 1
+    difference = compare_files(run.folder / "weights.safetensors", together / "weights.safetensors")
+    assert 0 < difference.largest < 1e-5, "sums are taken in another order"
 
 
 def test_a_second_run_is_the_same_to_the_bit(run: Run, table: FeatureTable) -> None:

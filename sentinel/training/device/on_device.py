@@ -40,12 +40,13 @@ _log = logging.getLogger("sentinel.training")
 class Kept:
     """Where a training keeps what outlives its process.
 
-    `remembered`: decisions for this card and model. `checkpoints`: of this training alone, which depends on
-    `fingerprint`; `facts` (fit for JSON) lie in each checkpoint.
+    `remembered`: decisions for this card and model. `probe`: the stretch that can be repeated. `checkpoints`: of this
+    training alone, which depends on `fingerprint`; `facts` (fit for JSON) lie in each checkpoint.
     """
 
     remembered: Path
     checkpoints: Path
+    probe: Path
     fingerprint: Mapping[str, Any]
     facts: Mapping[str, Any]
 
@@ -56,6 +57,7 @@ class Session:
 
     history: History
     compilation: Compilation
+    processes: int
     pauses: int  # for a hot card
     paused_seconds: float
 
@@ -71,7 +73,6 @@ def train_on_device(
     *,
     seed: int,
     peers: Peers = ALONE,
-    probe: Probe | None = None,
     progress: Progress = silent,
     log_metric: LogMetric | None = None,
 ) -> Session:
@@ -105,12 +106,12 @@ def train_on_device(
             score=score,
             checkpoints=Checkpoints(kept.checkpoints, fingerprint, kept.facts),
             micro_batches=MicroBatches(kept.remembered / MICRO_BATCHES),
-            probe=probe,
+            probe=Probe(kept.probe),
             watch=combine(memory, heat),
             progress=progress,
             finished=lambda epoch: _log_epoch(epoch, log_metric),
         )
-    return Session(history, compilation, heat.pauses, heat.seconds)
+    return Session(history, compilation, peers.world, heat.pauses, heat.seconds)
 
 
 def session_record(session: Session, hardware: Hardware) -> dict[str, Any]:
@@ -118,6 +119,7 @@ def session_record(session: Session, hardware: Hardware) -> dict[str, Any]:
     history = session.history
     return {
         "hardware": hardware.describe(),
+        "processes": session.processes,
         "compilation": asdict(session.compilation),
         "batch_size": history.batch_size,
         "micro_batch": history.micro_batch,

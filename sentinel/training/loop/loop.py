@@ -61,8 +61,8 @@ def train(
     """Train `net` in place and leave it with the weights of its best epoch; without a judge, of the last.
 
     `score` is net.network_logit where that was compiled. `watch` is called before every step; it may wait, or raise:
-    then a checkpoint is written first. Of several processes the first alone judges, tells and writes; one process
-    alone records a `probe`. Raises TrainingFailed when memory ends or, as NotFinite, when numbers do.
+    then a checkpoint is written first. Of several processes the first alone judges, tells and writes: checkpoints and
+    `probe`. Raises TrainingFailed when memory ends or, as NotFinite, when numbers do.
     """
     draw = Draw(rows.labels, settings.genuine_per_fraud, seed)
     plan = make_plan(draw, settings, seed)
@@ -72,7 +72,7 @@ def train(
     try:
         at_once = _from_first(known or plan.batch_size, peers, hardware.device)
         stepper = Stepper(net, plan, hardware, peers, score, at_once)
-        run = TrainingRun(rows, settings, draw, stepper, judge, checkpoints, probe if peers.world == 1 else None, watch)
+        run = TrainingRun(rows, settings, draw, stepper, judge, checkpoints, probe, watch)
         run.resume()
         while run.is_going():
             _tell_epoch(progress, run.position.epoch, settings.epochs, peers)

@@ -27,8 +27,12 @@ class Peers:
 
     def share(self, rows: Tensor) -> Tensor:
         """This process's part of a batch [B, ...]: contiguous, so that all parts in order are the batch."""
-        begin, end = (len(rows) * edge // self.world for edge in (self.rank, self.rank + 1))
-        return rows[begin:end]
+        end = len(rows) * (self.rank + 1) // self.world
+        return rows[self.start(len(rows)) : end]
+
+    def start(self, size: int) -> int:
+        """The position, in a batch of `size` rows, of the first of this process's part."""
+        return size * self.rank // self.world
 
     def sum(self, value: Tensor) -> Tensor:
         """In place, over all processes."""

@@ -30,7 +30,8 @@ from sentinel.model.network import FraudNet
 from sentinel.storage import complete_file, remove_leftovers, sha256_file, write_json
 from sentinel.training.data.rows import Rows
 from sentinel.training.device.hardware import Hardware
-from sentinel.training.loop.step import Batch, Plan, Score, Stepper, run_steps, weights_digest
+from sentinel.training.loop.peers import ALONE, Peers
+from sentinel.training.loop.step import Batch, Plan, Stepper, run_steps, weights_digest
 
 PROBE_STEPS = 30
 PROBE_BYTES = 2_000_000_000  # of weights that are hashed, at most: a larger network is probed over fewer steps
@@ -40,14 +41,17 @@ ROWS, AFTER, PROBE = "rows.safetensors", "after.safetensors", "probe.json"
 
 @dataclass(frozen=True)
 class Probe:
-    """Where a training leaves its stretch."""
+    """Where a training leaves its stretch: the first process, when there are several."""
 
     folder: Path
 
 
 @dataclass
 class Recorder:
-    """Records the steps [first, last) of a run. `trace` goes into checkpoints: the run may be killed on the way."""
+    """Records the steps [first, last) of a run. `trace` goes into checkpoints: the run may be killed on the way.
+
+    Every process of a run has one, because all of them take these steps alike; the first one writes.
+    """
 
     folder: Path
     first: int
@@ -58,11 +62,13 @@ class Recorder:
         return self.first <= number < self.last
 
     def before(self, number: int, stepper: Stepper) -> None:
-        if number == self.first:
+        if number == self.first and stepper.peers.is_first:
             self._keep_start(stepper)
 
     def after(self, number: int, batch: Batch, stepper: Stepper) -> bool:
         """Whether this was the last step: then `keep` has to be called."""
+        if not stepper.peers.is_first:
+            return False
         if self.covers(number):
             digest = weights_digest(stepper.net)
             self.trace.append({"rows": batch.size, "at_once": stepper.micro_batch, "sha256": digest})
@@ -91,7 +97,7 @@ class Recorder:
         stepper.net.save(self.folder / MODEL)
         _save(self.folder / MOMENTS, stepper.moments())
         hardware = {"device": stepper.hardware.device.type, "precision": stepper.hardware.precision}
-        hardware |= {"threads": torch.get_num_threads()}
+        hardware |= {"threads": torch.get_num_threads(), "processes": stepper.peers.world}
         start = {"first": self.first, "plan": asdict(stepper.plan), "numbers": stepper.numbers()}
         write_json(self.folder / START, start | hardware)
 
@@ -113,7 +119,8 @@ class Recorded:
     digests: tuple[str, ...]  # of the weights after each step
     device: str
     precision: str
-    threads: int
+    threads: int  # of a process
+    processes: int
     start: Mapping[str, Any]
     steps: Sequence[Mapping[str, Any]]
 
@@ -132,17 +139,19 @@ def read_probe(folder: Path) -> Recorded:
         start = json.loads((folder / START).read_text())
         digests = tuple(step["sha256"] for step in probe["steps"])
         return Recorded(
-            folder, start["first"], digests, start["device"], start["precision"], start["threads"], start,
-            probe["steps"],
+            folder, start["first"], digests, start["device"], start["precision"], start["threads"], start["processes"],
+            start, probe["steps"],
         )  # fmt: skip
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise DataDamaged(f"The probe in {folder} cannot be read: {error}. Train the model again.") from error
 
 
-def open_replay(recorded: Recorded, hardware: Hardware, score: Score | None = None) -> Stepper:
-    """The network and its optimizer as they were before the first step."""
+def open_replay(recorded: Recorded, hardware: Hardware, peers: Peers = ALONE) -> Stepper:
+    """The network and its optimizer as they were before the first step. Raises DataDamaged."""
+    if peers.world != recorded.processes:
+        raise DataDamaged(f"The probe in {recorded.folder} is of {recorded.processes} processes, not {peers.world}.")
     net = FraudNet.load(recorded.folder / MODEL).to(hardware.device)
-    stepper = Stepper(net, Plan(**recorded.start["plan"]), hardware, score=score)
+    stepper = Stepper(net, Plan(**recorded.start["plan"]), hardware, peers)
     try:
         stepper.restore(load_file(recorded.folder / MOMENTS), recorded.start["numbers"])
     except (OSError, KeyError, RuntimeError, SafetensorError) as error:
@@ -151,7 +160,7 @@ def open_replay(recorded: Recorded, hardware: Hardware, score: Score | None = No
 
 
 def replay(recorded: Recorded, stepper: Stepper) -> Iterator[str]:
-    """The digest of the weights after each step, trained again; `stepper.net` has them."""
+    """The digest of the weights after each step, trained again by all its processes; `stepper.net` has them."""
     return run_steps(stepper, recorded.first, _batches(recorded, stepper))
 
 
@@ -160,9 +169,12 @@ def _batches(recorded: Recorded, stepper: Stepper) -> Iterator[Batch]:
     begin = 0
     for step in recorded.steps:
         end = begin + step["rows"]
-        part = {name: tensor[begin:end].clone() for name, tensor in found.items()}  # placed as in training
+        part = {
+            name: stepper.peers.share(tensor[begin:end]).clone() for name, tensor in found.items()
+        }  # as in training
         stepper.micro_batch = step["at_once"]
-        yield Batch(Rows(part["derived"], part.get("categorical"), part["labels"]), 0, step["rows"])
+        rows = Rows(part["derived"], part.get("categorical"), part["labels"]) if len(part["labels"]) else None
+        yield Batch(rows, stepper.peers.start(step["rows"]), step["rows"])
         begin = end
 
 

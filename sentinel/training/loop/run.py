@@ -68,7 +68,7 @@ class TrainingRun:
             self.checkpoints.begin(sum(tensor.nbytes for tensor in self._tensors().values()))
         if found and self._fits(found):
             self._restore(found)
-        elif self.recorder:
+        elif self.recorder and self.peers.is_first:
             self.recorder.forget()
 
     def is_going(self) -> bool:
@@ -135,7 +135,7 @@ class TrainingRun:
             shares = list(group)
             for rows in self.rows.blocks(torch.cat(shares), length) if length else (None for _ in shares):
                 size = next(sizes)
-                yield Batch(rows, size * self.peers.rank // self.peers.world, size)
+                yield Batch(rows, self.peers.start(size), size)
 
     def _look_after(self) -> None:
         """Let `watch` wait or end the run: in every process, when it does in one."""

@@ -31,6 +31,7 @@ from sentinel.training.loop.position import Epoch, History
 
 JOB, NET, TRAIN, JUDGED = "job.json", "net", "train.arrow", "judged.arrow"
 TRAINED, SESSION = "trained", "session.json"
+PLACES = ("remembered", "checkpoints", "probe")  # the folders of Kept
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Job:
     ) -> Job:
         """Into `folder`, which is replaced. Raises DiskFull."""
         with complete_folder(folder) as parts:
-            described = asdict(kept) | {"remembered": str(kept.remembered), "checkpoints": str(kept.checkpoints)}
+            described = asdict(kept) | {name: str(getattr(kept, name)) for name in PLACES}
             write_json(parts / JOB, {"settings": settings.model_dump(mode="json"), "seed": seed, "kept": described})
             (parts / NET).mkdir()
             net.save(parts / NET)
@@ -65,7 +66,7 @@ class Job:
     @classmethod
     def read(cls, folder: Path) -> Job:
         described = json.loads((folder / JOB).read_text())
-        places = {name: Path(described["kept"].pop(name)) for name in ("remembered", "checkpoints")}
+        places = {name: Path(described["kept"].pop(name)) for name in PLACES}
         settings = Training.model_validate(described["settings"])
         return cls(folder, settings, described["seed"], Kept(**places, **described["kept"]))
 

@@ -33,6 +33,7 @@ from sentinel.errors import TrainingFailed
 from sentinel.progress import Progress, silent
 from sentinel.training.device.hardware import Hardware
 from sentinel.training.processes.failures import failure_file, first_failure
+from sentinel.training.processes.group import LOOPBACK
 from sentinel.training.processes.messages import Follower, message_file
 
 LOG, TORCHRUN_LOGS = "processes.log", "torchrun"
@@ -91,12 +92,7 @@ def _torchrun(job: Path, processes: int, meeting: Path) -> tuple[list[str], dict
     command += [f"--rdzv-id={meeting.name}", f"--log-dir={job / TORCHRUN_LOGS}", f"--shutdown-timeout={END_SECONDS}"]
     command += ["--module", "sentinel.training.processes.worker", str(job), str(meeting / "peers")]
     threads = str(max(1, torch.get_num_threads() // processes))
-    environment = os.environ | {
-        "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
-        "GLOO_SOCKET_IFNAME": "lo",
-        "NCCL_SOCKET_IFNAME": "lo",
-        "OMP_NUM_THREADS": threads,
-    }
+    environment = os.environ | LOOPBACK | {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1", "OMP_NUM_THREADS": threads}
     return command, environment
 
 

@@ -5,19 +5,13 @@
 torchrun's agent starts it and says in the environment which of how many it is.
 """
 
-# torch types many of its functions loosely, and names few of them as its own:
-# pyright: reportUnknownMemberType=false, reportPrivateImportUsage=false
-
 from __future__ import annotations
 
 import logging
 import os
 import sys
 import traceback
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,13 +19,8 @@ from sentinel.training.processes.agent import AGENT
 from sentinel.training.processes.lifeline import end_with
 
 if TYPE_CHECKING:
-    from sentinel.config import Training
-    from sentinel.training.loop.peers import Peers
     from sentinel.training.processes.job import Job
     from sentinel.training.processes.messages import Messages
-
-# A process waits so long for another that rests its hot card, compiles or judges; one that ended is noticed at once.
-WAIT = timedelta(hours=6)
 
 
 def main(folder: Path, meeting: Path) -> int:
@@ -48,9 +37,7 @@ def main(folder: Path, meeting: Path) -> int:
     logging.getLogger("sentinel").addHandler(LogMessages(messages))
     logging.getLogger("sentinel").setLevel(logging.INFO)
     try:
-        job = Job.read(folder)
-        with process_group(job.settings, meeting) as peers:
-            run(job, peers, messages)
+        run(Job.read(folder), rank, meeting, messages)
     except Exception as error:  # whatever it is, the launching process must be able to tell it
         traceback.print_exc()
         write_json(failure_file(folder, rank), asdict(Failure.of(rank, error)))
@@ -58,42 +45,25 @@ def main(folder: Path, meeting: Path) -> int:
     return 0
 
 
-@contextmanager
-def process_group(settings: Training, meeting: Path) -> Generator[Peers]:
-    """Join the others of this training. CPU tensors are summed by gloo, those of a GPU by NCCL."""
-    import torch
-    import torch.distributed as distributed
-
-    from sentinel.training.loop.peers import Peers
-
-    rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    backend = "gloo"
-    if settings.device != "cpu" and torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        backend = "cpu:gloo,cuda:nccl"
-    store = distributed.FileStore(str(meeting), world)
-    distributed.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=WAIT)
-    yield Peers(rank, world)
-    distributed.destroy_process_group()  # not after a failure: it would wait for those that do not come
-
-
-def run(job: Job, peers: Peers, messages: Messages) -> None:
+def run(job: Job, rank: int, meeting: Path, messages: Messages) -> None:
     """Train the job's network; the first process tells how far it is, and stores what comes of it."""
     from sentinel.training.device.hardware import choose_hardware, deterministic
     from sentinel.training.device.memory import MemoryWatch
     from sentinel.training.device.on_device import train_on_device
+    from sentinel.training.processes.group import process_group
 
-    settings = job.settings
-    hardware = choose_hardware(settings, int(os.environ["LOCAL_RANK"]))
-    memory = MemoryWatch(settings, hardware.device, peers.world)
-    with deterministic(job.seed, settings.deterministic):
-        net, rows, judged = job.net(), job.train(memory), job.judged(memory)
-        session = train_on_device(
-            net, rows, judged, settings, hardware, memory, job.kept,
-            seed=job.seed, peers=peers, progress=messages.progress, log_metric=messages.metric,
-        )  # fmt: skip
-    if peers.is_first:
-        job.write_result(net.cpu(), session)
+    settings, world = job.settings, int(os.environ["WORLD_SIZE"])
+    hardware = choose_hardware(settings, rank)
+    with process_group(rank, world, hardware.device, meeting) as peers:
+        memory = MemoryWatch(settings, hardware.device, world)
+        with deterministic(job.seed, settings.deterministic):
+            net, rows, judged = job.net(), job.train(memory), job.judged(memory)
+            session = train_on_device(
+                net, rows, judged, settings, hardware, memory, job.kept,
+                seed=job.seed, peers=peers, progress=messages.progress, log_metric=messages.metric,
+            )  # fmt: skip
+        if peers.is_first:
+            job.write_result(net.cpu(), session)
 
 
 if __name__ == "__main__":

@@ -73,7 +73,8 @@ class Machine(_Strict):
     device: str
     name: str  # of the card, or of the CPU
     precision: str
-    threads: int
+    threads: int  # of all processes together
+    processes: int = 1  # that trained together; a record without it is of one
 
 
 class Outcome(_Strict):

@@ -20,10 +20,13 @@ from sentinel.training.data.rows import ResidentRows, Rows, logits
 from sentinel.training.device.hardware import Hardware, deterministic
 from sentinel.training.loop.checkpoint import Checkpoints
 from sentinel.training.loop.loop import train
+from sentinel.training.loop.peers import Peers
 from sentinel.training.loop.probe import Probe
+from sentinel.training.processes.group import LOOPBACK, process_group
 
 SETTINGS = Training(seed=3, epochs=4, patience=2, batch_size=64, dropout=0.2, max_skipped_steps=5)
 EVERY = 9  # steps between checkpoints: not a divisor of an epoch's
+MEETING = "meeting"
 CPU = Hardware(torch.device("cpu"), "fp32")
 
 
@@ -52,9 +55,15 @@ def store_inputs(folder: Path, net: FraudNet, rows: Rows) -> None:
     save_file({"derived": rows.derived, "labels": rows.labels}, folder / "rows.safetensors")
 
 
-def run(inputs: Path, home: Path, killing: Killing) -> None:
+def run(inputs: Path, home: Path, killing: Killing, rank: int = 0, world: int = 1) -> None:
     """Train in `home`, or train on; final.safetensors and history.json are there when it was not killed."""
     torch.set_num_threads(1)
+    os.environ.update(LOOPBACK)
+    with process_group(rank, world, CPU.device, home / MEETING) as peers:
+        _train(inputs, home, killing, peers)
+
+
+def _train(inputs: Path, home: Path, killing: Killing, peers: Peers) -> None:
     found = load_file(inputs / "rows.safetensors")
     rows = Rows(found["derived"], None, found["labels"])
     net = FraudNet.load(inputs)
@@ -64,9 +73,11 @@ def run(inputs: Path, home: Path, killing: Killing) -> None:
     with deterministic(SETTINGS.seed):
         history = train(
             net, ResidentRows(rows, CPU.device), SETTINGS, CPU, lambda candidate: _judge(candidate, rows),
-            seed=SETTINGS.seed, checkpoints=checkpoints, probe=Probe(home / "probe"),
+            seed=SETTINGS.seed, peers=peers, checkpoints=checkpoints, probe=Probe(home / "probe"),
             watch=_die_at_step(killing.step), score=_with_a_bad_step(net),
         )  # fmt: skip
+    if not peers.is_first:
+        return
     epochs = [(epoch.number, epoch.loss, epoch.validation_pr_auc, epoch.learning_rate) for epoch in history.epochs]
     write_json(home / "history.json", {"epochs": epochs, "best": history.best, "skipped": history.skipped})
     save_file(net.state_dict(), home / "final.safetensors")

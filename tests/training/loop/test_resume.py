@@ -17,8 +17,9 @@ from sentinel.training.data.rows import Rows
 from sentinel.training.device.hardware import deterministic
 from sentinel.training.loop.checkpoint import Checkpoints
 from sentinel.training.loop.loop import train
+from sentinel.training.reproduction.reproducibility import Verdict, verdict
 from tests.training.conftest import SETTINGS
-from tests.training.loop.killed import Frequent, Killing, run, store_inputs
+from tests.training.loop.killed import MEETING, Frequent, Killing, run, store_inputs
 from tests.training.loop.test_loop import CPU, new_net, resident, rows, weights
 
 __all__ = ["rows"]
@@ -38,11 +39,11 @@ def inputs(rows: Rows, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def begin(inputs: Path, home: Path, killing: Killing) -> BaseProcess:
+def begin(inputs: Path, home: Path, killing: Killing, rank: int = 0, world: int = 1) -> BaseProcess:
     home.mkdir(exist_ok=True)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.training.loop.killed"])
-    process = context.Process(target=run, args=(inputs, home, killing))
+    process = context.Process(target=run, args=(inputs, home, killing, rank, world))
     process.start()
     return process
 
@@ -85,6 +86,33 @@ def test_killed_at_twenty_moments_the_run_ends_with_the_same_bits(inputs: Path, 
     if not (home / "final.safetensors").exists():
         assert not was_killed(begin(inputs, home, Killing()))
     assert results(home) == expected
+
+
+def together(inputs: Path, home: Path, killed: int | None = None, step: int | None = None) -> None:
+    """Two processes train in `home`, or train on; one of them kills itself before a step of its own counting."""
+    (home / MEETING).unlink(missing_ok=True)
+    both = [begin(inputs, home, Killing(step=step if rank == killed else None), rank, 2) for rank in (0, 1)]
+    for process in both:
+        process.join(60)
+    codes = [process.exitcode for process in both]
+    assert codes == [0, 0] if killed is None else codes[killed] == -signal.SIGKILL and 0 not in codes
+
+
+def test_two_processes_of_which_one_is_killed_end_with_the_same_bits(inputs: Path, tmp_path: Path) -> None:
+    together(inputs, tmp_path / "whole")
+    expected = results(tmp_path / "whole")
+    assert "final.safetensors" in expected and "probe/probe.json" in expected
+    home = tmp_path / "killed"
+    for killed, step in ((0, 30), (1, 25), (0, 20), (1, 40)):  # the second and the third in the stretch of the probe
+        together(inputs, home, killed, step)
+        assert (home / "checkpoint").exists() and not (home / "final.safetensors").exists()
+    together(inputs, home)
+    assert results(home) == expected
+    assert repeated_by(2, home / "probe").kind == "bit-exact"
+
+
+def repeated_by(processes: int, probe: Path) -> Verdict:
+    return verdict(probe, 200, processes)  # a loaded machine may be slow
 
 
 def test_what_watches_may_end_the_run_at_a_checkpoint(rows: Rows, tmp_path: Path) -> None:

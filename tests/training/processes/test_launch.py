@@ -2,38 +2,46 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
+from sentinel.config import Training
 from sentinel.errors import DiskFull, TrainingFailed
 from sentinel.model.derived import DerivedFeatures
 from sentinel.model.inputs import ModelInputs
 from sentinel.model.network import FraudNet
-from sentinel.storage import write_json
+from sentinel.storage import sha256_file, write_json
 from sentinel.training.data.rows import ResidentRows, Rows, make_rows
 from sentinel.training.device.hardware import Hardware, deterministic
 from sentinel.training.device.on_device import Kept
 from sentinel.training.fit import make_network
 from sentinel.training.loop.loop import train
+from sentinel.training.loop.position import History
+from sentinel.training.loop.probe import MOMENTS, PROBE
 from sentinel.training.processes.failures import Failure, failure_file, first_failure
 from sentinel.training.processes.job import Job
 from sentinel.training.processes.launch import count_processes, launch
 from sentinel.training.processes.messages import Follower, LogMessages, Messages, message_file
+from sentinel.training.reproduction.reproducibility import verdict
 from tests.model.raw import feature_set, features_table
 from tests.training.conftest import SETTINGS
 
 CPU = Hardware(torch.device("cpu"), "fp32")
+PATIENT_S = 200  # a loaded machine may be slow
 FEATURES = feature_set(categorical=())
 INPUTS = ModelInputs.from_feature_set(FEATURES)
 
@@ -49,26 +57,56 @@ def untrained(rows: Rows) -> FraudNet:
 
 
 def kept(folder: Path) -> Kept:
-    return Kept(folder / "remembered", folder / "checkpoints", {}, {})
+    return Kept(folder / "remembered", folder / "checkpoints", folder / "probe", {}, {})
 
 
 def weights(net: FraudNet) -> torch.Tensor:
     return torch.cat([value.flatten() for value in net.parameters()]).detach()
 
 
-def test_two_processes_train_the_weights_of_one(rows: Rows, tmp_path: Path) -> None:
+@dataclass(frozen=True)
+class Together:
+    """What two processes made of the network `untrained`, and left in `folder`."""
+
+    folder: Path
+    settings: Training
+    net: FraudNet
+    history: History
+    said: list[str]
+
+
+@pytest.fixture(scope="module")
+def together(rows: Rows, tmp_path_factory: pytest.TempPathFactory) -> Together:
+    """A batch of 33 rows is shared unevenly."""
     settings = SETTINGS.model_copy(update={"epochs": 3, "batch_size": 33, "devices": 2})
-    alone = untrained(rows)
-    job = Job.write(tmp_path / "job", alone, ResidentRows(rows, CPU.device), None, settings, kept(tmp_path), seed=1)
-    with deterministic(1):
-        expected = train(alone, ResidentRows(rows, CPU.device), settings, CPU, None, seed=1)
-    said: list[str] = []
+    folder, said = tmp_path_factory.mktemp("together"), list[str]()
+    resident = ResidentRows(rows, CPU.device)
+    job = Job.write(folder / "job", untrained(rows), resident, None, settings, kept(folder), seed=1)
     launch(job.folder, 2, progress=lambda done, total, doing="": said.append(doing))
-    together, session = job.result()
-    history = session.history
-    assert (weights(together) - weights(alone)).abs().max() < 1e-5
-    assert history.epochs[-1].loss == pytest.approx(expected.epochs[-1].loss, abs=1e-5)
-    assert said[-1] == "trained" and len(said) > settings.epochs
+    net, session = job.result()
+    return Together(folder, settings, net, session.history, said)
+
+
+def test_two_processes_train_the_weights_of_one(rows: Rows, together: Together) -> None:
+    alone = untrained(rows)
+    with deterministic(1):
+        expected = train(alone, ResidentRows(rows, CPU.device), together.settings, CPU, None, seed=1)
+    assert (weights(together.net) - weights(alone)).abs().max() < 1e-5
+    assert together.history.epochs[-1].loss == pytest.approx(expected.epochs[-1].loss, abs=1e-5)
+    assert together.said[-1] == "trained" and len(together.said) > together.settings.epochs
+
+
+def test_what_two_processes_did_is_repeated_by_two(together: Together, tmp_path: Path) -> None:
+    probe = Path(shutil.copytree(together.folder / "probe", tmp_path / "probe"))
+    assert verdict(probe, PATIENT_S, 2).kind == "bit-exact"
+    moments = load_file(probe / MOMENTS)
+    max(moments.values(), key=torch.numel).view(-1)[0] += 1e-3
+    save_file(moments, probe / MOMENTS)
+    told = json.loads((probe / PROBE).read_text())
+    write_json(probe / PROBE, told | {"files": told["files"] | {MOMENTS: sha256_file(probe / MOMENTS)}})
+    assert verdict(probe, PATIENT_S, 2).text == "not reproducible from step 1 of 30 on"
+    alone = verdict(probe, PATIENT_S)
+    assert alone.kind == "not measured" and "is of 2 processes, not 1" in (alone.problem or "")
 
 
 LAUNCHER = """

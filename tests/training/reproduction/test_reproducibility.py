@@ -23,7 +23,8 @@ from sentinel.training.device.hardware import Hardware, deterministic
 from sentinel.training.fit import make_network
 from sentinel.training.loop.loop import train
 from sentinel.training.loop.probe import AFTER, MODEL, MOMENTS, PROBE, ROWS, START, Probe
-from sentinel.training.reproduction.reproducibility import Verdict, repeat, verdict
+from sentinel.training.reproduction.repeat import repeat
+from sentinel.training.reproduction.reproducibility import Verdict, verdict
 from tests.model.raw import feature_set, features_table
 from tests.training.conftest import SETTINGS
 
@@ -171,14 +172,7 @@ def test_too_slow_is_not_measured(probe: Path) -> None:
 
 def test_the_process_ends_when_it_is_not_its_parent_that_asked(probe: Path, tmp_path: Path) -> None:
     """Killed before it could say whose child it is, the parent is another one."""
-    command = [
-        sys.executable,
-        "-m",
-        "sentinel.training.reproduction.reproducibility",
-        str(probe),
-        str(tmp_path / "result"),
-        "1",
-    ]
+    command = [sys.executable, "-m", "sentinel.training.reproduction.repeat", str(probe), str(tmp_path), "0", "1", "1"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert not (tmp_path / "result").exists()
+    assert list(tmp_path.iterdir()) == []

@@ -34,6 +34,8 @@ _WITHIN = {"count": "count(*)", "label_count": "count(*)", "amount_sum": "sum(am
            "amount_sum_of_squares": "sum(amount_minor * amount_minor)", "amount_max": "max(amount_minor)",
            "fraud_count": "sum(is_fraud::BIGINT)",
            "first_fraud_at": "min(CASE WHEN is_fraud THEN epoch_us(event_timestamp) END)",
+           "last_fraud_at": "max(CASE WHEN is_fraud THEN epoch_us(event_timestamp) END)",
+           "last_genuine_at": "max(CASE WHEN NOT is_fraud THEN epoch_us(event_timestamp) END)",
            "genuine_amount_sum": "sum(CASE WHEN NOT is_fraud THEN amount_minor END)",
            "genuine_amount_sum_of_squares": "sum(CASE WHEN NOT is_fraud THEN amount_minor * amount_minor END)",
            "genuine_amount_max": "max(CASE WHEN NOT is_fraud THEN amount_minor END)"}  # fmt: skip

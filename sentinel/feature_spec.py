@@ -28,19 +28,21 @@ from sentinel.errors import ConfigInvalid
 Kind = Literal["spending", "labels"]
 Statistic = Literal[
     "count", "amount_sum", "amount_sum_of_squares", "amount_max", "distinct_merchants",
-    "label_count", "fraud_count", "first_fraud_at",
+    "label_count", "fraud_count", "first_fraud_at", "last_fraud_at", "last_genuine_at",
     "genuine_amount_sum", "genuine_amount_sum_of_squares", "genuine_amount_max",
 ]  # fmt: skip
 
 STATISTICS: dict[Kind, tuple[Statistic, ...]] = {
     "spending": ("count", "amount_sum", "amount_sum_of_squares", "amount_max", "distinct_merchants"),
     "labels": (
-        "label_count", "fraud_count", "first_fraud_at",
+        "label_count", "fraud_count", "first_fraud_at", "last_fraud_at", "last_genuine_at",
         "genuine_amount_sum", "genuine_amount_sum_of_squares", "genuine_amount_max",
     ),
 }  # fmt: skip
 # Null where the window holds none of what they are the least or the largest of; all others are a number then.
-EXTREMES: tuple[Statistic, ...] = ("amount_max", "first_fraud_at", "genuine_amount_max")
+EXTREMES: tuple[Statistic, ...] = (
+    "amount_max", "first_fraud_at", "last_fraud_at", "last_genuine_at", "genuine_amount_max",
+)  # fmt: skip
 FURTHER = "further"  # stands for every further declared entity that has no table of its own
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -93,6 +95,8 @@ class ViewSpec(BaseModel):
     label_count: tuple[Window, ...] = ()
     fraud_count: tuple[Window, ...] = ()
     first_fraud_at: tuple[Window, ...] = ()
+    last_fraud_at: tuple[Window, ...] = ()
+    last_genuine_at: tuple[Window, ...] = ()
     genuine_amount_sum: tuple[Window, ...] = ()
     genuine_amount_sum_of_squares: tuple[Window, ...] = ()
     genuine_amount_max: tuple[Window, ...] = ()

@@ -168,8 +168,10 @@ def _column(statistic: Statistic) -> str:
     match statistic:
         case "distinct_merchants":
             return "merchant_id"
-        case "first_fraud_at":
+        case "first_fraud_at" | "last_fraud_at":
             return "fraud_happened"  # null unless it is a fraud
+        case "last_genuine_at":
+            return "genuine_happened"  # null for a fraud
         case "genuine_amount_sum" | "genuine_amount_sum_of_squares" | "genuine_amount_max":
             return "genuine_amount"  # null for a fraud
         case _:
@@ -196,6 +198,7 @@ def _events(versions: Any, view: FeatureView, feature_set: FeatureSet) -> Any:
             value=labelled.is_fraud.cast("int64"),
             genuine_amount=labelled.is_fraud.ifelse(None, labelled.amount_minor),
             fraud_happened=labelled.is_fraud.ifelse(labelled.event_timestamp, None),
+            genuine_happened=labelled.is_fraud.ifelse(None, labelled.event_timestamp),
         )
     if view.known_after is not None:
         found = found.mutate(at=found.event_timestamp + microseconds(view.known_after))

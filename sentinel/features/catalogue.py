@@ -28,6 +28,8 @@ _DEFINITIONS: dict[Statistic, str] = {
     "label_count": "transactions with a label",
     "fraud_count": "transactions labelled fraud",
     "first_fraud_at": "when the earliest transaction labelled fraud happened (us)",
+    "last_fraud_at": "when the latest transaction labelled fraud happened (us)",
+    "last_genuine_at": "when the latest transaction labelled genuine happened (us)",
     "genuine_amount_sum": "sum of amounts labelled genuine",
     "genuine_amount_sum_of_squares": "sum of squared amounts labelled genuine",
     "genuine_amount_max": "largest amount labelled genuine",

@@ -145,20 +145,30 @@ class Spending(nn.Module):
 
 
 class Labels(nn.Module):
-    """What became known of an entity's frauds; a rate of few labels is drawn towards the general one."""
+    """What became known of an entity's frauds; a rate of few labels is drawn towards the general one.
+
+    A merchant whose terminal was taken over brings frauds from then on, until it is free: a genuine payment after the
+    first fraud says that it is free again or never was taken.
+    """
 
     def __init__(self, view: View) -> None:
         super().__init__()
         labelled, found = view.windows("label_count"), view.windows("fraud_count")
         rated = view.windows("label_count", "fraud_count")
         self.labels, self.frauds = Columns(view.at("label_count", labelled)), Columns(view.at("fraud_count", found))
-        first = view.windows("first_fraud_at")
+        first, last, genuine = (view.windows(name) for name in ("first_fraud_at", "last_fraud_at", "last_genuine_at"))
+        compared = view.windows("first_fraud_at", "last_genuine_at")
         self.rated_labels = Columns([labelled.index(window) for window in rated])
         self.rated_frauds = Columns([found.index(window) for window in rated])
         self.first_frauds = Columns(view.at("first_fraud_at", first))
+        self.last_frauds = Columns(view.at("last_fraud_at", last))
+        self.last_genuine = Columns(view.at("last_genuine_at", genuine))
+        self.compared_first = Columns(view.at("first_fraud_at", compared))
+        self.compared_genuine = Columns(view.at("last_genuine_at", compared))
         windows = {
             "log_label_count": labelled, "log_fraud_count": found, "log_fraud_rate": rated,
-            "log_first_fraud_age": first,
+            "log_first_fraud_age": first, "log_last_fraud_age": last, "log_last_genuine_age": genuine,
+            "genuine_after_first_fraud": compared,
         }  # fmt: skip
         self.names = [f"{view.name}_{what}_{span(window)}" for what, of in windows.items() for window in of]
 
@@ -173,9 +183,16 @@ class Labels(nn.Module):
         if self.rated_labels.at:
             rate = (self.rated_frauds(frauds) + EVIDENCE * fraud_rate) / (self.rated_labels(labels) + EVIDENCE)
             parts.append(at_least(rate, 1e-9).log())
-        if self.first_frauds.at:
-            parts.append(log_of((time - self.first_frauds(raw)) / MICROSECONDS))
+        moments = [self.first_frauds, self.last_frauds, self.last_genuine]
+        parts += [log_age(columns(raw), time) for columns in moments if columns.at]
+        if self.compared_first.at:
+            parts.append(log_age(self.compared_first(raw), time) - log_age(self.compared_genuine(raw), time))
         return torch.cat(parts, dim=1)
+
+
+def log_age(moment: Tensor, time: Tensor) -> Tensor:
+    """log(1 + seconds) since `moment` [N, K], as of `time` [N, 1], both in microseconds."""
+    return log_of((time - moment) / MICROSECONDS)
 
 
 CALENDAR = ("hour", "hour_sine", "hour_cosine", "weekday_sine", "weekday_cosine", "is_weekend", "is_night")

@@ -171,6 +171,12 @@ def test_known_frauds_stay_out_of_the_genuine_amounts_and_the_first_of_them_is_r
     assert [each["merchant_first_fraud_at_30d"] for each in found] == [
         (START + after - EPOCH) // US for after in (DAY, DAY, 0 * DAY, 0 * DAY)
     ]
+    assert [each["merchant_last_fraud_at_30d"] for each in found] == [
+        (START + after - EPOCH) // US for after in (DAY, DAY, DAY, 0 * DAY)
+    ]
+    assert [each["merchant_last_genuine_at_30d"] for each in found] == [
+        None, *[(START + DAY - EPOCH) // US] * 3
+    ]  # fmt: skip
     assert [each["customer_genuine_amount_sum_30d"] for each in found] == [0, 250, 250, 8250]
     assert [each["customer_genuine_amount_max_30d"] for each in found] == [None, 300, 300, 8000]
     assert found[3]["customer_genuine_amount_sum_of_squares_30d"] == 64_092_500

@@ -171,6 +171,10 @@ def _value(events: Events, counts: NDArray[np.bool_], last: int, aggregate: Aggr
             return int((events.fraud[chosen] == 1).sum())
         case "first_fraud_at":
             return min(events.happened[chosen & (events.fraud == 1)].tolist(), default=None)
+        case "last_fraud_at":
+            return max(events.happened[chosen & (events.fraud == 1)].tolist(), default=None)
+        case "last_genuine_at":
+            return max(events.happened[chosen & (events.fraud == 0)].tolist(), default=None)
         case "amount_sum" | "genuine_amount_sum":
             return _sum_of_powers(events.amount[chosen], 1)
         case "amount_sum_of_squares" | "genuine_amount_sum_of_squares":

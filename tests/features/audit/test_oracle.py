@@ -32,6 +32,10 @@ def ask(rows: list[dict[str, Any]], at: datetime, **keys: int | None) -> dict[st
     return dict(zip(wanted.columns, expected_features(source, wanted, pa.table(asked))[0], strict=True))
 
 
+def moment_of(after: timedelta) -> int:
+    return round((START + after).timestamp()) * 1_000_000
+
+
 def test_payment_counts_from_the_ingestion_lag_on() -> None:
     rows = [row(1, 0 * HOUR)]
     assert ask(rows, START + SECOND - MICROSECOND)["customer_count_1h"] is None
@@ -133,23 +137,38 @@ def test_first_fraud_is_the_earliest_that_is_known_and_null_without_one() -> Non
     rows = [known(1, 0 * DAY, DAY, False), known(2, 2 * DAY, 3 * DAY), known(3, DAY, 5 * DAY)]
     moments = [DAY, 3 * DAY, 5 * DAY - MICROSECOND, 5 * DAY]
     found = [ask(rows, START + after, merchant_id=7)["merchant_first_fraud_at_30d"] for after in moments]
-    second, third = (round((START + after).timestamp()) * 1_000_000 for after in (2 * DAY, DAY))
+    second, third = (moment_of(after) for after in (2 * DAY, DAY))
     assert found == [None, second, second, third]
     # the label of the third was known 29 days before the last, that of the second 31 days: only its label counts
     rows.append(known(4, 33 * DAY, 34 * DAY))
     assert ask(rows, START + 34 * DAY, merchant_id=7)["merchant_first_fraud_at_30d"] == third
     rows.append(known(5, 34 * DAY, 35 * DAY, False))
-    later = round((START + 33 * DAY).timestamp()) * 1_000_000
-    assert ask(rows, START + 35 * DAY, merchant_id=7)["merchant_first_fraud_at_30d"] == later
+    assert ask(rows, START + 35 * DAY, merchant_id=7)["merchant_first_fraud_at_30d"] == moment_of(33 * DAY)
+
+
+def test_last_fraud_and_last_genuine_payment_are_the_latest_that_happened_not_those_known_last() -> None:
+    def known(number: int, after: timedelta, label_after: timedelta, fraud: bool) -> dict[str, Any]:
+        return row(number, after, merchant_id=7, is_fraud=fraud, label_available_at=START + label_after)
+
+    rows = [
+        known(1, 3 * DAY, 4 * DAY, True), known(2, 2 * DAY, 5 * DAY, True),
+        known(3, DAY, 6 * DAY, False), known(4, 0 * DAY, 7 * DAY, False),
+    ]  # fmt: skip
+    found = [ask(rows, START + after * DAY, merchant_id=7) for after in (3, 4, 5, 6, 7)]
+    fraud, genuine = moment_of(3 * DAY), moment_of(DAY)
+    assert [each["merchant_last_fraud_at_30d"] for each in found] == [None, fraud, fraud, fraud, fraud]
+    assert [each["merchant_last_genuine_at_30d"] for each in found] == [None, None, None, genuine, genuine]
 
 
 def test_fraud_that_a_correction_makes_genuine_is_none_from_then_on() -> None:
     first = row(1, 0 * DAY, merchant_id=7, is_fraud=True, recorded_at=START)
     rows = [first, {**first, "is_fraud": False, "recorded_at": START + 5 * DAY}]
     before, after = (ask(rows, START + 5 * DAY + wait, merchant_id=7) for wait in (0 * DAY, SECOND))
-    assert before["merchant_first_fraud_at_30d"] == round(START.timestamp()) * 1_000_000
+    assert before["merchant_first_fraud_at_30d"] == before["merchant_last_fraud_at_30d"] == moment_of(0 * DAY)
+    assert (before["merchant_last_genuine_at_30d"], after["merchant_last_genuine_at_30d"]) == (None, moment_of(0 * DAY))
     assert (before["customer_genuine_amount_sum_30d"], before["customer_genuine_amount_max_30d"]) == (0, None)
     assert (after["merchant_first_fraud_at_30d"], after["merchant_fraud_count_30d"]) == (None, 0)
+    assert after["merchant_last_fraud_at_30d"] is None
     assert (after["customer_genuine_amount_sum_30d"], after["customer_genuine_amount_max_30d"]) == (1000, 1000)
 
 

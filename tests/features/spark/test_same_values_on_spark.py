@@ -100,7 +100,10 @@ def test_corrections_text_keys_further_entities_and_amounts_beyond_64_bits(tmp_p
         {
             "customer": {
                 "spending": {"amount_sum": [ahead], "amount_max": ["36h"]},
-                "labels": {"first_fraud_at": [ahead], "genuine_amount_sum": ["36h"], "genuine_amount_max": ["36h"]},
+                "labels": {
+                    **{statistic: [ahead] for statistic in ("first_fraud_at", "last_fraud_at", "last_genuine_at")},
+                    **{statistic: ["36h"] for statistic in ("genuine_amount_sum", "genuine_amount_max")},
+                },
             }
         }
     )

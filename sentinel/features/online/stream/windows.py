@@ -36,6 +36,14 @@ def _genuine_amount(event: Moved) -> int | None:
     return None if event.is_fraud else event.amount
 
 
+def _fraud_moment(event: Moved) -> int | None:
+    return event.happened_us if event.is_fraud else None
+
+
+def _genuine_moment(event: Moved) -> int | None:
+    return None if event.is_fraud else event.happened_us
+
+
 def _before_fraud(event: Moved) -> int | None:
     """The earliest moment is the largest when all are negated."""
     return -event.happened_us if event.is_fraud else None
@@ -51,6 +59,8 @@ _READINGS: dict[Statistic, tuple[int, Value | None]] = {
     "label_count": (_COUNT, None),
     "fraud_count": (_SUM, _fraud),
     "first_fraud_at": (_EARLIEST, _before_fraud),
+    "last_fraud_at": (_LARGEST, _fraud_moment),
+    "last_genuine_at": (_LARGEST, _genuine_moment),
     "genuine_amount_sum": (_SUM, _genuine_amount),
     "genuine_amount_sum_of_squares": (_SQUARES, _genuine_amount),
     "genuine_amount_max": (_LARGEST, _genuine_amount),

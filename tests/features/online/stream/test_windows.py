@@ -46,6 +46,8 @@ def counted(events: list[Moved], kind: Kind) -> tuple[int | None, ...]:
             "label_count": len(held),
             "fraud_count": len(frauds),
             "first_fraud_at": min((fraud.happened_us for fraud in frauds), default=None),
+            "last_fraud_at": max((fraud.happened_us for fraud in frauds), default=None),
+            "last_genuine_at": max((event.happened_us for event in held if not event.is_fraud), default=None),
         }
         found.append(counts[aggregate.statistic.removeprefix("genuine_").removeprefix("amount_")])
     return tuple(found)

@@ -15,11 +15,12 @@ from sentinel.config import Training
 from sentinel.metrics import pr_auc
 from sentinel.model.network import FraudNet
 from sentinel.storage import listing
-from sentinel.training.data.splits import read_part, read_splits, split
+from sentinel.training.data.splits import read_splits, split
 from sentinel.training.fit import fit
 from sentinel.training.reproduction.weights import compare_files
 from tests.fresh_process import in_a_fresh_process
 from tests.training.conftest import SETTINGS, TIMES
+from tests.training.parts import read_part
 
 PICTURES = {
     "precision_recall",

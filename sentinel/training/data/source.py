@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from sentinel.artifacts import FeatureTable, Splits
 from sentinel.model.inputs import ModelInputs, Vocabulary, count_values
-from sentinel.training.data.splits import TABLE, read_blocks, read_part, read_splits
+from sentinel.training.data.splits import TABLE, read_blocks, read_splits
 
 FEATURE_SET = "feature_set.json"
 DESCRIBING = ("transaction_id", "event_timestamp", "customer_id", "amount_minor", "is_fraud")
@@ -71,10 +71,6 @@ class Source:
             found.append(block.take(pa.array(wanted[first:last] - start)))
             start += block.num_rows
         return pa.concat_tables(found)
-
-    def read(self, part: str, inputs: ModelInputs) -> pa.Table:
-        columns = dict.fromkeys([*inputs.columns, *self.described_by])
-        return read_part(self.table, self.splits, part, list(columns))
 
 
 def open_source(table: FeatureTable, splits: Splits, home: Path) -> Source:

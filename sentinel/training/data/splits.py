@@ -74,7 +74,8 @@ def plan_parts(first: datetime, last: datetime, times: SplitTimes) -> dict[str, 
 def split(table: FeatureTable, settings: SplitTimes, *, home: Path, out: Path, progress: Progress = silent) -> Splits:
     """Write splits.json. Raises DataContractError when a part lacks rows or one of the two classes."""
     path = table.locate(home) / TABLE
-    moments = _read(path, ["event_timestamp"])
+    dataset = ds.dataset(path)
+    moments = dataset.to_table(columns=_with_labels(dataset, ["event_timestamp"]))
     if not moments.num_rows:
         raise DataContractError(f"{path} has no rows. Bring data that the contract accepts.")
     extremes = pc.call_function("min_max", [moments["event_timestamp"]]).as_py()
@@ -113,14 +114,11 @@ def read_splits(folder: Path) -> dict[str, dict[str, Any]]:
     return cast("dict[str, dict[str, Any]]", json.loads((folder / SPLITS).read_text()))
 
 
-def read_part(table: Path, splits: Mapping[str, Any], name: str, columns: Sequence[str]) -> pa.Table:
-    """The rows of one part, in the table's order, with `columns`; is_fraud has no nulls."""
-    described = splits[name]
-    return _labelled(_read(table, columns, _within_part(described)), described).select(list(columns))
-
-
 def read_blocks(table: Path, splits: Mapping[str, Any], name: str, columns: Sequence[str]) -> Iterator[pa.Table]:
-    """What `read_part` reads, a few rows at a time: no more than one row group in memory."""
+    """The rows of one part, in the table's order, with `columns`; is_fraud has no nulls.
+
+    A few rows at a time: no more than one row group is in memory.
+    """
     described = splits[name]
     dataset, within = ds.dataset(table), _within_part(described)
     options = {
@@ -136,11 +134,6 @@ def read_blocks(table: Path, splits: Mapping[str, Any], name: str, columns: Sequ
             for batch in group.scanner(**options).to_batches():
                 if batch.num_rows:
                     yield _labelled(pa.Table.from_batches([batch]), described).select(list(columns))
-
-
-def _read(table: Path, columns: Sequence[str], within: pc.Expression | None = None) -> pa.Table:
-    dataset = ds.dataset(table)
-    return dataset.to_table(columns=_with_labels(dataset, columns), filter=within)
 
 
 def _with_labels(dataset: ds.Dataset, columns: Sequence[str]) -> list[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from sentinel.artifacts import FeatureTable, Splits
@@ -14,7 +15,7 @@ from sentinel.errors import AuditBlind, LeakageFound
 from sentinel.training.audit import fits_audit
 from sentinel.training.audit.fits_audit import FitsReport, audit_fits
 from sentinel.training.data import source
-from sentinel.training.data.splits import read_blocks, read_part, split
+from sentinel.training.data.splits import read_blocks, split
 from tests.model.raw import features_table
 from tests.training.conftest import SETTINGS, TIMES, store_table
 from tests.training.data.test_splits import with_label_times
@@ -78,11 +79,7 @@ def test_audit_that_sees_no_planted_fit_fails(
 def _change_what_is_read(monkeypatch: pytest.MonkeyPatch, change: Mapping[str, Any]) -> None:
     """Every part is read as if splits.json said so."""
 
-    def changed(read: Callable[..., Any]) -> Callable[..., Any]:
-        def reads(table: Path, splits: Mapping[str, Any], name: str, columns: Sequence[str]) -> Any:
-            return read(table, {name: {**splits[name], **change}}, name, columns)
+    def changed(table: Path, splits: Mapping[str, Any], name: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+        return read_blocks(table, {name: {**splits[name], **change}}, name, columns)
 
-        return reads
-
-    monkeypatch.setattr(source, "read_part", changed(read_part))
-    monkeypatch.setattr(source, "read_blocks", changed(read_blocks))
+    monkeypatch.setattr(source, "read_blocks", changed)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -39,6 +40,14 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
     return open_source(table, split(table, TIMES, home=home, out=home / "splits"), home)
 
 
+def at_once(source: Source) -> pa.Table:
+    """The training part with all its columns, found by its borders in the file."""
+    part, table = source.splits["train"], pq.read_table(source.table)
+    start, end = (np.datetime64(part[name][:19]) for name in ("start", "end"))
+    moments = table["event_timestamp"].to_numpy()
+    return table.filter(pa.array((moments >= start) & (moments < end)))
+
+
 @pytest.fixture(scope="module")
 def inputs(source: Source) -> ModelInputs:
     return source.inputs()
@@ -51,14 +60,12 @@ def derive(source: Source, inputs: ModelInputs) -> DerivedFeatures:
 
 @pytest.fixture(scope="module")
 def whole(source: Source, inputs: ModelInputs, derive: DerivedFeatures) -> Rows:
-    return make_rows(source.read("train", inputs), inputs, derive)
+    return make_rows(at_once(source), inputs, derive)
 
 
-def test_blocks_are_the_part_in_the_tables_order(
-    source: Source, inputs: ModelInputs, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_blocks_are_the_part_in_the_tables_order(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(splits_module, "READ_ROWS", 999)
-    table = source.read("train", inputs)
+    table = at_once(source)
     blocks = list(source.blocks("train", table.column_names))
     assert len(blocks) > 5 and max(block.num_rows for block in blocks) <= 999
     assert pa.concat_tables(blocks).equals(table)
@@ -66,7 +73,7 @@ def test_blocks_are_the_part_in_the_tables_order(
 
 
 def test_vocabulary_counts_all_blocks(source: Source, inputs: ModelInputs) -> None:
-    column = source.read("train", inputs)["channel"]
+    column = at_once(source)["channel"]
     assert inputs.categorical == (Vocabulary.from_column("channel", column, LEAST_ROWS_OF_A_VALUE, MOST_VALUES),)
 
 
@@ -113,7 +120,7 @@ def test_held_out_rows_are_scored_block_by_block(
 
     table, scores = score_part(source, "train", inputs, derive, {"amount": amount})
     assert table.column_names == list(source.described_by)
-    assert table.equals(source.read("train", inputs).select(table.column_names))
+    assert table.equals(at_once(source).select(table.column_names))
     assert np.array_equal(scores["amount"], whole.derived[:, 0].double().numpy())
     assert max(sizes) == BLOCK
 

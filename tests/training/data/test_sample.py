@@ -3,12 +3,13 @@ from __future__ import annotations
 import math
 
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentinel.training.data.sample import draw_sample
 
 
+@settings(deadline=None)
 @given(frauds=st.integers(1, 40), genuine=st.integers(1, 400), most=st.integers(1, 60), seed=st.integers(0, 9))
 def test_a_sample_is_bounded_and_stands_for_all_rows(frauds: int, genuine: int, most: int, seed: int) -> None:
     labels = torch.tensor([1.0] * frauds + [0.0] * genuine)[torch.randperm(frauds + genuine)]

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from sentinel.artifacts import FeatureTable
 from sentinel.config import SplitTimes
 from sentinel.errors import DataContractError
-from sentinel.training.data.splits import PARTS, plan_parts, read_part, read_splits, split
+from sentinel.training.data.splits import PARTS, plan_parts, read_splits, split
 from tests.model.raw import features_table
 from tests.training.conftest import DAY, TIMES, store_table
+from tests.training.parts import read_part
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 lengths = st.integers(1, 20).map(lambda days: days * DAY)

@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 
 from sentinel.artifacts import FeatureTable
 from sentinel.errors import DataContractError
-from sentinel.training.data.splits import PARTS, Part, read_part, read_splits, split
+from sentinel.training.data.splits import PARTS, Part, read_splits, split
 from sentinel.training.tuning.folds import FoldedRows, fit_and_judge
 from sentinel.training.tuning.rolling_folds import FOLDS, plan_folds, read_folds
 from tests.model.raw import feature_set, features_table
 from tests.training.conftest import DAY, SETTINGS, TIMES, store_table
+from tests.training.parts import read_part
 
 START = datetime.fromisoformat("2026-01-01T00:00:00+00:00")
 

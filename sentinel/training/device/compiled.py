@@ -43,6 +43,10 @@ WARM_STEPS, MEASURED_STEPS = 3, 10
 _log = logging.getLogger(__name__)
 
 
+class CompilationError(Exception):
+    """The network cannot be compiled on this machine, or what was compiled does not run; the message says why."""
+
+
 @dataclass(frozen=True)
 class Compilation:
     """What was decided, and why; part of the training record."""
@@ -97,9 +101,9 @@ class Trial:
         self.compiled: FixedSize | None = None
 
     def compile(self) -> float:
-        """Seconds of the first pass, in which the compiler runs. Raises whatever the compilers do."""
+        """Seconds of the first pass, in which the compiler runs. Raises CompilationError."""
         begun = time.perf_counter()
-        with _one_process_compiles():
+        with _one_process_compiles(), _failures_as_one():
             self.compiled = FixedSize(
                 torch.compile(self.net.network_logit, dynamic=False), self.net.network_logit, len(self.batch)
             )
@@ -110,8 +114,10 @@ class Trial:
         return self._seconds(self.net.network_logit)
 
     def compiled_seconds(self) -> float:
+        """Raises CompilationError: what was compiled may not run."""
         assert self.compiled is not None
-        return self._seconds(self.compiled)
+        with _failures_as_one():
+            return self._seconds(self.compiled)
 
     def _seconds(self, score: Score) -> float:
         self._passes(score, WARM_STEPS)
@@ -169,8 +175,8 @@ def _compile_or_fail(trial: Trial) -> tuple[Score, Compilation]:
         raise TrainingFailed(f'training.compile is "on", and {lacking}. {mend}')
     try:
         seconds = trial.compile()
-    except Exception as error:  # of dynamo, inductor, the compilers it calls: their classes have no common one
-        raise TrainingFailed(f'training.compile is "on", and {_told(error)}. {mend}') from error
+    except CompilationError as error:
+        raise TrainingFailed(f'training.compile is "on", and {error}. {mend}') from error
     assert trial.compiled is not None
     return trial.compiled, Compilation(True, "the config says so", compile_seconds=seconds)
 
@@ -179,8 +185,8 @@ def _compile_or_run_eagerly(trial: Trial, decided: Compilation) -> tuple[Score, 
     if trial.compiled is None:
         try:
             decided = replace(decided, compile_seconds=trial.compile())
-        except Exception as error:
-            reason = f"{decided.reason}, but now {_told(error)}"
+        except CompilationError as error:
+            reason = f"{decided.reason}, but now {error}"
             _log.warning("The network is not compiled: %s. The weights may differ in their last bits.", reason)
             return trial.net.network_logit, replace(decided, is_compiled=False, reason=reason)
     assert trial.compiled is not None
@@ -216,9 +222,9 @@ def decide(trial: Trial, steps: int) -> Compilation:
     try:
         compile_seconds = trial.compile()
         compiled = trial.compiled_seconds()
-    except Exception as error:
+    except CompilationError as error:
         trial.compiled = None
-        return replace(known, reason=_told(error))
+        return replace(known, reason=str(error))
     known = replace(known, compiled_step_ms=compiled * 1000, compile_seconds=compile_seconds)
     told = f"a compiled step takes {compiled / eager:.2f} of an eager one's time, compiling {compile_seconds:.0f} s"
     return replace(known, is_compiled=pays(eager, compiled, compile_seconds, steps), reason=told)
@@ -253,9 +259,16 @@ def _is_agreed(decided: Compilation | None, peers: Peers, device: torch.device) 
     return bool(peers.sum(torch.tensor(float(mine), device=device))) if peers.world > 1 else mine
 
 
-def _told(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [""]
-    return f"torch.compile fails: {type(error).__name__}: {lines[0].rstrip('.')}"
+@contextmanager
+def _failures_as_one() -> Generator[None]:
+    """Raises CompilationError."""
+    try:
+        yield
+    # Everything: dynamo, inductor, triton and the C++ compiler raise their own classes, OSError, subprocess's errors,
+    # and from their own bugs any other; none is common to them. The network runs eagerly whatever it was.
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [""]
+        raise CompilationError(f"torch.compile fails: {type(error).__name__}: {lines[0].rstrip('.')}") from error
 
 
 @contextmanager

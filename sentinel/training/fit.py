@@ -14,62 +14,40 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from numpy.typing import NDArray
 
 from sentinel.artifacts import FeatureTable, Splits, TrainedModel
 from sentinel.config import Training
-from sentinel.model.derived import DerivedFeatures
-from sentinel.model.encoding import Encoding
-from sentinel.model.inputs import ModelInputs
-from sentinel.model.network import FraudNet, NetworkSize
+from sentinel.model.network import FraudNet
 from sentinel.progress import Progress, silent
 from sentinel.storage import complete_folder, require_free_disk, sha256_path, write_json
-from sentinel.training.boosting import grow_forest
-from sentinel.training.data.reading import open_rows, score_part
-from sentinel.training.data.rows import Rows, TrainingRows, logits
-from sentinel.training.data.sample import draw_sample
+from sentinel.training.data.reading import open_rows
+from sentinel.training.data.rows import TrainingRows
 from sentinel.training.data.source import Source, open_source
 from sentinel.training.device.hardware import Hardware, choose_hardware, deterministic
 from sentinel.training.device.memory import MemoryWatch
 from sentinel.training.device.on_device import Kept, Session, session_record, train_on_device
 from sentinel.training.device.telemetry import LogMetric
-from sentinel.training.judging.calibration import fit_platt
+from sentinel.training.judging.held_out import score_parts
 from sentinel.training.judging.importance import importance_rows, permutation_importance
-from sentinel.training.judging.judgement import Judgement, Scored, judge, moments_us, scores_table
-from sentinel.training.judging.logistic import LogisticBaseline
+from sentinel.training.judging.judgement import Judgement, Scored, judge, scores_table
 from sentinel.training.judging.pictures import Shown, draw_pictures
-from sentinel.training.judging.threshold import Threshold, choose_threshold
 from sentinel.training.loop.checkpoint import Checkpoints
+from sentinel.training.preparation import Prepared, add_forest, prepare
 from sentinel.training.processes.job import Job
 from sentinel.training.processes.launch import count_processes, launch
 from sentinel.training.reproduction.reproducibility import TIMEOUT_S, Verdict, repeating
 
-SCORED = ("validation", "calibration", "test")
 RECORD, SCORES, PICTURES = "training.json", "scores.parquet", "pictures"
 CHECKPOINTS, PROBE, JOB = "checkpoints", "probe", "job"  # in the folder of an unfinished training
 REMEMBERED = "training"  # folder of the home: decisions for this machine's card and model
-BIN_FRAUDS, BIN_GENUINE = 20_000, 70_000  # rows, at most, that the trees look at to choose the edges
-FOREST_FRAUDS, FOREST_GENUINE = 20_000, 150_000  # rows, at most, that the forest is grown on
 NEEDED_BYTES = 500_000_000
 
 
 def keep_no_metric(name: str, value: float, step: int) -> None:
     """For callers without an experiment tracker."""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """What the training rows alone decide, before the first step: vocabularies, fraud rate, bins, the baseline."""
-
-    inputs: ModelInputs
-    derive: DerivedFeatures
-    rows: TrainingRows
-    net: FraudNet  # untrained, without its forest
-    baseline: LogisticBaseline
 
 
 @dataclass(frozen=True)
@@ -105,8 +83,6 @@ def fit(
         "table": table.sha256,
         "splits": splits.sha256,
         "settings": settings.model_dump(mode="json"),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
     }
     kept = Kept(home / REMEMBERED, unfinished / CHECKPOINTS, unfinished / PROBE, fingerprint, facts={"run_id": run_id})
     unfinished.mkdir(parents=True, exist_ok=True)
@@ -163,7 +139,7 @@ def _fit(
         lambda done, total, doing="": progress(30 + 50 * done / total, 100, doing), log_metric,
     )  # fmt: skip
     with repeating(kept.probe, processes) as repeated:
-        scored, threshold = _score(source, prepared, net, settings, progress)
+        scored, threshold = score_parts(source, prepared, net, settings, progress)
         progress(90, 100, "shuffling the inputs for their importance")
         importance = permutation_importance(net, _validation_sample(source, prepared, settings.seed), settings.seed)
         progress(94, 100, "judging the held-out rows, slice by slice")
@@ -198,94 +174,9 @@ def _train(
     return prepared.net.cpu(), session
 
 
-def _score(
-    source: Source, prepared: Prepared, net: FraudNet, settings: Training, progress: Progress
-) -> tuple[dict[str, Scored], Threshold]:
-    """Each held-out part's probabilities; the network is calibrated on the calibration part."""
-    progress(80, 100, "scoring the held-out rows")
-    raw = {name: score_held_out(source, name, prepared, net) for name in SCORED}
-    table, scores = raw["calibration"]
-    threshold = calibrate(net, scores["network"], table, settings)
-    scored = {
-        name: Scored(table, is_fraud(table), probabilities(net, scores["network"]), scores["logistic"])
-        for name, (table, scores) in raw.items()
-    }
-    return scored, threshold
-
-
-def score_held_out(
-    source: Source, part: str, prepared: Prepared, net: FraudNet
-) -> tuple[pa.Table, dict[str, NDArray[np.float64]]]:
-    """A part's describing columns, the network's uncalibrated logits [N] and the baseline's probabilities [N]."""
-
-    def network(rows: Rows) -> NDArray[np.float64]:
-        return logits(net, rows)
-
-    scorers = {"network": network, "logistic": prepared.baseline.probability}
-    return score_part(source, part, prepared.inputs, prepared.derive, scorers)
-
-
 def _validation_sample(source: Source, prepared: Prepared, seed: int) -> pa.Table:
     positions = importance_rows(source.labels("validation"), seed)
     return source.rows("validation", list(dict.fromkeys([*prepared.inputs.columns, "is_fraud"])), positions)
-
-
-def prepare(source: Source, settings: Training, memory: MemoryWatch, folder: Path) -> Prepared:
-    """Everything that is fitted on the training part, but for the forest and the steps, which see nothing else.
-
-    The leak audit calls it too. Rows that do not fit the memory lie in a file of `folder`.
-    """
-    inputs = source.inputs()
-    labels = source.labels("train")
-    derive = DerivedFeatures(inputs, source.feature_set, float(labels.mean()))
-    rows = open_rows(source, "train", inputs, derive, memory, folder)
-    net = make_network(rows, derive, inputs, source.feature_set, settings)
-    baseline = LogisticBaseline(rows, inputs, settings.genuine_per_fraud, settings.seed)
-    return Prepared(inputs, derive, rows, net, baseline)
-
-
-def make_network(
-    rows: Rows | TrainingRows,
-    derive: DerivedFeatures,
-    inputs: ModelInputs,
-    feature_set: Mapping[str, Any],
-    settings: Training,
-) -> FraudNet:
-    """An untrained network whose bins and indicators fit the training rows."""
-    sample = draw_sample(rows.labels, BIN_FRAUDS, BIN_GENUINE, settings.seed)
-    drawn = rows.take(sample.positions)
-    encoding = Encoding.fit(drawn.derived, drawn.labels > 0, sample.weights(drawn.labels), inputs, settings.bins)
-    size = NetworkSize(settings.width, settings.layers, settings.dropout)
-    return FraudNet(inputs, feature_set, encoding, size, float(derive.fraud_rate))
-
-
-def add_forest(net: FraudNet, rows: Rows | TrainingRows, settings: Training, seed: int) -> None:
-    """Grow it on the training rows, or a sample of them."""
-    if settings.trees:
-        sample = draw_sample(rows.labels, FOREST_FRAUDS, FOREST_GENUINE, seed)
-        drawn = rows.take(sample.positions)
-        net.forest = grow_forest(drawn, sample.weights(drawn.labels).numpy(), settings, seed)
-
-
-def probabilities(net: FraudNet, raw: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Calibrated, from uncalibrated logits [N], in the graph's own arithmetic."""
-    with torch.inference_mode():
-        return net.probability(torch.from_numpy(raw)).numpy().astype(np.float64)
-
-
-def calibrate(net: FraudNet, raw: NDArray[np.float64], table: pa.Table, settings: Training) -> Threshold:
-    """Fit the network's scale and shift on the calibration part, given its describing columns and raw logits [N].
-
-    Returns the threshold that keeps the budget there.
-    """
-    scale, shift = fit_platt(raw, is_fraud(table))
-    net.scale.fill_(scale)
-    net.shift.fill_(shift)
-    return choose_threshold(settings, is_fraud(table), probabilities(net, raw), moments_us(table))
-
-
-def is_fraud(table: pa.Table) -> NDArray[np.bool_]:
-    return table["is_fraud"].to_numpy().astype(bool)
 
 
 def _record(fitted: Fitted, settings: Training, hardware: Hardware) -> dict[str, Any]:

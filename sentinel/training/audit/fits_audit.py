@@ -33,7 +33,8 @@ from sentinel.training.data.rows import CPU
 from sentinel.training.data.source import Source, open_source
 from sentinel.training.device.hardware import deterministic
 from sentinel.training.device.memory import MemoryWatch
-from sentinel.training.fit import Prepared, calibrate, prepare, score_held_out
+from sentinel.training.judging.held_out import calibrate, score_held_out
+from sentinel.training.preparation import Prepared, prepare
 
 ROWS, FRAUDS = 1_000, 10  # of the sampled train and calibration rows each, at least
 THE_END = "9000-01-01T00:00:00+00:00"
@@ -76,7 +77,7 @@ class FitsReport:
             found.append(
                 f"What training fits knew the future: {', '.join(moved.name for moved in self.moved)} changed with the "
                 f"rows after {first.cutoff[:19]} UTC ({first.name}: {first.before} became {first.after}). Fit it on "
-                "its own part alone (sentinel/training/fit.py)."
+                "its own part alone (sentinel/training/preparation.py)."
             )
         if blind := [planted.name for planted in self.planted if not planted.caught]:
             found.append(

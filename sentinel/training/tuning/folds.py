@@ -27,9 +27,9 @@ from sentinel.model.inputs import TRANSACTION, ModelInputs, Vocabulary
 from sentinel.training.data.rows import ResidentRows, Rows, logits, make_rows
 from sentinel.training.data.source import LEAST_ROWS_OF_A_VALUE, MOST_VALUES
 from sentinel.training.device.hardware import choose_hardware, deterministic
-from sentinel.training.fit import add_forest, make_network
 from sentinel.training.judging.judgement import ALERTS_A_DAY, DAY_US
 from sentinel.training.loop.loop import train
+from sentinel.training.preparation import add_forest, make_network
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from sentinel.training.data.rows import CPU, ResidentRows, Rows, collect
 from sentinel.training.data.stored_rows import StoredRows, store_rows
 from sentinel.training.device.hardware import Hardware, deterministic
 from sentinel.training.device.memory import MemoryWatch, host_limit
-from sentinel.training.fit import make_network
 from sentinel.training.loop.checkpoint import Checkpoints
 from sentinel.training.loop.loop import train
 from sentinel.training.loop.step import weights_digest
+from sentinel.training.preparation import make_network
 from tests.model.raw import feature_set
 
 SETTINGS = Training(

@@ -26,7 +26,7 @@ from sentinel.training.device.compiled import (
     pays,
 )
 from sentinel.training.device.hardware import Hardware, deterministic
-from sentinel.training.fit import make_network
+from sentinel.training.preparation import make_network
 from tests.model.raw import feature_set, features_table
 from tests.training.conftest import SETTINGS
 

@@ -19,10 +19,10 @@ from sentinel.training.device import memory
 from sentinel.training.device.hardware import Hardware, deterministic
 from sentinel.training.device.host_memory import HostMemory, read_host_memory
 from sentinel.training.device.memory import MemoryWatch, host_limit
-from sentinel.training.fit import make_network
 from sentinel.training.loop.checkpoint import Checkpoints
 from sentinel.training.loop.micro_batches import is_out_of_memory
 from sentinel.training.loop.step import Batch, Plan, Stepper
+from sentinel.training.preparation import make_network
 from tests.fresh_process import in_a_fresh_process
 from tests.model.raw import feature_set, features_table
 from tests.training.conftest import SETTINGS

@@ -13,11 +13,11 @@ from sentinel.model.inputs import ModelInputs
 from sentinel.model.network import FraudNet
 from sentinel.training.data.rows import ResidentRows, Rows, logits, make_rows
 from sentinel.training.device.hardware import Hardware, choose_hardware, deterministic
-from sentinel.training.fit import make_network
 from sentinel.training.loop.draw import Draw
 from sentinel.training.loop.loop import train
 from sentinel.training.loop.position import Epoch
 from sentinel.training.loop.run import Judge
+from sentinel.training.preparation import make_network
 from tests.model.raw import feature_set, features_table
 from tests.training.conftest import SETTINGS
 

@@ -28,10 +28,10 @@ from sentinel.storage import sha256_file, write_json
 from sentinel.training.data.rows import ResidentRows, Rows, make_rows
 from sentinel.training.device.hardware import Hardware, deterministic
 from sentinel.training.device.on_device import Kept
-from sentinel.training.fit import make_network
 from sentinel.training.loop.loop import train
 from sentinel.training.loop.position import History
 from sentinel.training.loop.probe import MOMENTS, PROBE
+from sentinel.training.preparation import make_network
 from sentinel.training.processes.failures import Failure, failure_file, first_failure
 from sentinel.training.processes.job import Job
 from sentinel.training.processes.launch import count_processes, launch

@@ -20,9 +20,9 @@ from sentinel.model.inputs import ModelInputs
 from sentinel.storage import sha256_file
 from sentinel.training.data.rows import ResidentRows, make_rows
 from sentinel.training.device.hardware import Hardware, deterministic
-from sentinel.training.fit import make_network
 from sentinel.training.loop.loop import train
 from sentinel.training.loop.probe import AFTER, MODEL, MOMENTS, PROBE, ROWS, START, Probe
+from sentinel.training.preparation import make_network
 from sentinel.training.reproduction.repeat import repeat
 from sentinel.training.reproduction.reproducibility import Verdict, verdict
 from tests.model.raw import feature_set, features_table

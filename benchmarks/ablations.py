@@ -23,7 +23,7 @@ from benchmarks.report import describe_machine
 PACKAGES = ("torch", "scikit-learn", "numpy")
 FIGURES = ("roc_auc", "pr_auc", "card_precision_at_100")
 ADDED = (
-    "distinct_merchants", "first_fraud_at",
+    "distinct_merchants", "first_fraud_at", "last_fraud_at", "last_genuine_at",
     "genuine_amount_sum", "genuine_amount_sum_of_squares", "genuine_amount_max",
 )  # fmt: skip
 
@@ -54,6 +54,10 @@ def no_first_fraud(entry: Mapping[str, Any]) -> bool:
     return entry["statistic"] != "first_fraud_at"
 
 
+def no_last_moments(entry: Mapping[str, Any]) -> bool:
+    return entry["statistic"] not in ("last_fraud_at", "last_genuine_at")
+
+
 def first_version(entry: Mapping[str, Any]) -> bool:
     """The features of the first version, 36 of whose 38 are still stored."""
     if not no_pair(entry) or entry["statistic"] in ADDED:
@@ -79,6 +83,7 @@ ROWS = {
     "no_labels": Row("without what became known of frauds", aggregates=no_labels, ages=no_labels),
     "no_genuine_amounts": Row("without the amounts that proved genuine", aggregates=no_genuine_amounts),
     "no_first_fraud": Row("without the moment of the first known fraud", aggregates=no_first_fraud),
+    "no_last_moments": Row("without when the last known fraud and genuine payment were", aggregates=no_last_moments),
     "first_features": Row("the first version's features alone", aggregates=first_version, ages=no_pair),
     "no_forest": Row("the network without the forest", {"trees": 0}),
     "two_bins": Row("two bins an input: hardly an encoding", {"bins": 2}),

@@ -33,6 +33,14 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Python takes true for 1, which as a learning rate or a number of trees is nobody's wish."""
+        if isinstance(value, bool) and cls.model_fields[cast(str, info.field_name)].annotation is not bool:
+            raise ValueError("true and false are no values of this key")
+        return value
+
 
 class Column(Section):
     """Where a contract column comes from. `use = "slice"`: kept for reports, never a model input."""
@@ -219,7 +227,7 @@ class SplitTimes(Section):
 
 
 class Training(Section):
-    seed: Annotated[int, Field(ge=0)] = 7
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 7  # as far as every library's generator takes it
     epochs: Annotated[int, Field(ge=1)] = 12
     patience: Annotated[int, Field(ge=1)] = 4
     batch_size: Annotated[int, Field(ge=2)] = 1024  # rows a step, over all devices; memory never changes it
@@ -329,6 +337,7 @@ CONTRACT = (
 
 # Declared columns stand beside the aggregates and ages of features.parquet, and in scores.parquet.
 TAKEN = (*CONTRACT, "split", "probability", "logistic")
+_UNION_MEMBER = re.compile(r"constrained-|literal\[")  # what pydantic calls a part of "a number, or auto"
 _COMPUTED = re.compile(
     rf".+_(({'|'.join(name for names in STATISTICS.values() for name in names)})_\d+[smhd]"
     rf"|({'|'.join(STATISTICS)})_(age|known_at)_us)"
@@ -358,7 +367,7 @@ def load_config(file: Path) -> Config:
 
 
 def _sentence(file: Path, lines: dict[str, int], fault: dict[str, Any]) -> str:
-    key = ".".join(str(part) for part in fault["loc"])
+    key = ".".join(str(part) for part in fault["loc"] if not _UNION_MEMBER.match(str(part)))
     place = _where(file, lines, key)
     if fault["type"] == "missing" and key in lines:
         return f"{place}: {key} is not decided yet. Write it in place of the question mark, and remove the #."

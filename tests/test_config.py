@@ -49,6 +49,18 @@ def test_every_shipped_configuration_is_valid(name: str) -> None:
             "[training]\nfalse_positive_rate = 0.02\nalerts_a_day = 50\n\n[gates]",
             ":25: training.alerts_a_day = 50: the threshold keeps one budget, and false_positive_rate = 0.02 is",
         ),
+        (
+            "[gates]",
+            "[training]\nlearning_rate = true\n\n[gates]",
+            ":24: training.learning_rate = True: true and",
+        ),
+        ("[gates]", "[training]\ntrees = true\n\n[gates]", ":24: training.trees = True: true and false"),
+        (
+            "[gates]",
+            "[training]\nseed = 4294967296\n\n[gates]",
+            ":24: training.seed = 4294967296: Input should",
+        ),
+        ("[gates]", "[training]\ndevices = 0\n\n[gates]", ":24: training.devices = 0: Input should be 'auto'"),
     ],
 )
 def test_mistake_is_told_with_its_place(tmp_path: Path, old: str, new: str, told: str) -> None:

@@ -21,6 +21,14 @@ ConfigOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and logs on stderr.")]
 
+
+def not_blank(value: str | None) -> str | None:
+    """For an option or argument that an unset variable of a script leaves empty."""
+    if value is not None and not value.strip():
+        raise typer.BadParameter("it is empty; write a value")
+    return value
+
+
 # Answers go to stdout, everything else to stderr.
 answers = Console(highlight=False)
 remarks = Console(stderr=True, highlight=False)

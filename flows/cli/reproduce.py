@@ -8,7 +8,7 @@ from typing import Annotated, Any, cast
 import typer
 from rich.markup import escape
 
-from flows.cli.console import ConfigOption, JsonOption, answers, open_session
+from flows.cli.console import ConfigOption, JsonOption, answers, not_blank, open_session
 from flows.cli.run import connect_prefect
 from sentinel.errors import RecordInvalid
 
@@ -16,7 +16,9 @@ _COLOURS = {"bit-exact": "green", "within": "green"}
 
 
 def reproduce(
-    run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="As `sentinel models show` prints it.")],
+    run_id: Annotated[
+        str, typer.Argument(metavar="RUN_ID", callback=not_blank, help="As `sentinel models show` prints it.")
+    ],
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:

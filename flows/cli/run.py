@@ -10,14 +10,15 @@ from typing import Annotated, Any, cast
 import typer
 from rich.markup import escape
 
-from flows.cli.console import ConfigOption, JsonOption, Session, answers, open_session
+from flows.cli.console import ConfigOption, JsonOption, Session, answers, not_blank, open_session
 from flows.cli.gates import gate_table
 from flows.embedded_server import EmbeddedServer
 from flows.environment import prefect_api_url, require_prefect, tracking_uri
 from sentinel.errors import GateFailed
 
 DataVersionOption = Annotated[
-    str | None, typer.Option("--data-version", help="Train on the data that this git revision's pointer pins.")
+    str | None,
+    typer.Option("--data-version", callback=not_blank, help="Train on the data that this git revision's pointer pins."),
 ]
 _COLOURS = {"promoted": "green", "rejected": "bold red"}
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict
-from itertools import groupby
 from typing import NoReturn
 
 import torch
@@ -23,6 +22,7 @@ from sentinel.config import Training
 from sentinel.errors import SentinelError, TrainingFailed
 from sentinel.model.network import FraudNet
 from sentinel.training.data.rows import TrainingRows
+from sentinel.training.loop.batches import Batches
 from sentinel.training.loop.checkpoint import Checkpoint, Checkpoints
 from sentinel.training.loop.draw import Draw
 from sentinel.training.loop.not_finite import NotFinite, store_bad_batches
@@ -51,9 +51,10 @@ class TrainingRun:
         probe: Probe | None,
         watch: Callable[[], None],
     ) -> None:
-        self.rows, self.settings, self.draw, self.stepper = rows, settings, draw, stepper
+        self.settings, self.draw, self.stepper = settings, draw, stepper
         self.judge, self.checkpoints, self.watch = judge, checkpoints, watch
         self.net, self.plan, self.peers, self.score = stepper.net, stepper.plan, stepper.peers, stepper.score
+        self.batches = Batches(rows, draw, stepper.plan, stepper.peers)
         self.position, self.resumed_at = Position(), None
         self.kept, self.constants = self._weights(), constants_digest(self.net)
         self.pending: list[tuple[int, int, Outcome]] = []  # number and rows of steps whose outcomes were not read yet
@@ -80,7 +81,7 @@ class TrainingRun:
         """Train the rest of the present epoch and judge it. Raises TrainingFailed, after a checkpoint."""
         self.mark = time.perf_counter()
         self.net.train()
-        with closing(self._batches(self.draw.epoch(self.position.epoch))) as batches:
+        with closing(self.batches.shares(self.position.epoch, self.position.step)) as batches:
             for batch in batches:
                 self._look_after()
                 self._step(batch)
@@ -124,18 +125,8 @@ class TrainingRun:
         self.pending.append((number, batch.size, self.stepper.step(number, batch)))
         self.position.step += 1
         if self.recorder and self.recorder.after(number, batch, self.stepper):
-            positions = self._positions(range(self.recorder.first, self.recorder.last))
-            self.recorder.keep(self.rows.take(torch.cat(list(positions.values()))), self.net)
-
-    def _batches(self, order: Tensor) -> Generator[Batch]:
-        """This process's shares of the epoch's batches that are not done; those of a size come from one stream."""
-        whole = order.split(self.plan.batch_size)[self.position.step :]
-        sizes = iter([len(batch) for batch in whole])
-        for length, group in groupby(map(self.peers.share, whole), key=len):
-            shares = list(group)
-            for rows in self.rows.blocks(torch.cat(shares), length) if length else (None for _ in shares):
-                size = next(sizes)
-                yield Batch(rows, self.peers.start(size), size)
+            stretch = range(self.recorder.first, self.recorder.last)
+            self.recorder.keep(self.batches.rows_of(stretch), self.net)
 
     def _look_after(self) -> None:
         """Let `watch` wait or end the run: in every process, when it does in one."""
@@ -192,16 +183,8 @@ class TrainingRun:
             return score
         return float(self.peers.sum(torch.tensor(score, dtype=torch.float64, device=self.stepper.hardware.device)))
 
-    def _positions(self, numbers: Iterable[int]) -> dict[int, Tensor]:
-        """Of the training rows in the batches of steps, which are given in ascending order."""
-        found: dict[int, Tensor] = {}
-        for epoch, steps in groupby(numbers, key=lambda number: number // self.plan.steps_an_epoch):
-            batches = self.draw.epoch(epoch + 1).split(self.plan.batch_size)
-            found |= {number: batches[number % self.plan.steps_an_epoch] for number in steps}
-        return found
-
     def _fail_not_finite(self) -> NoReturn:
-        batches = {number: rows.tolist() for number, rows in self._positions(self.position.skipped).items()}
+        batches = {number: rows.tolist() for number, rows in self.batches.positions(self.position.skipped).items()}
         folder = self.checkpoints.folder if self.checkpoints and self.peers.is_first else None
         file = store_bad_batches(folder, batches) if folder else None
         raise NotFinite(batches, self.position.epoch, self.settings, self.stepper.hardware.precision, file)

@@ -114,6 +114,33 @@ def test_a_rate_of_no_labels_is_the_general_one() -> None:
     assert found["merchant_labels_log_fraud_rate_7d"] == pytest.approx(math.log(0.01))
 
 
+def test_moments_of_known_frauds_become_ages_and_say_whether_a_genuine_payment_came_after() -> None:
+    statistics = ("first_fraud_at", "last_fraud_at", "last_genuine_at")
+    entries = [
+        {
+            "name": f"merchant_{statistic}_30d", "entity": "merchant", "kind": "labels", "statistic": statistic,
+            "window_us": 30 * DAY_US, "view": "merchant_labels",
+        }
+        for statistic in statistics
+    ]  # fmt: skip
+    asked = {**FEATURES, "aggregates": entries, "ages": [], "numeric": []}
+    inputs = ModelInputs.from_feature_set(asked)
+    derive = DerivedFeatures(inputs, asked)
+
+    def found(**days_ago: float) -> dict[str, float]:
+        raw = dict.fromkeys(inputs.numeric, math.nan) | {"event_timestamp": float(START_US)}
+        raw |= {f"merchant_{name}_at_30d": START_US - days * DAY_US for name, days in days_ago.items()}
+        values = derive(torch.tensor([[raw[name] for name in inputs.numeric]], dtype=torch.float64))
+        return dict(zip(derive.names, values[0].tolist(), strict=True))
+
+    taken_over = found(first_fraud=12, last_fraud=8, last_genuine=20)
+    for name, days in {"first_fraud": 12, "last_fraud": 8, "last_genuine": 20}.items():
+        assert taken_over[f"merchant_labels_log_{name}_age_30d"] == pytest.approx(math.log1p(days * 86_400))
+    assert taken_over["merchant_labels_genuine_after_first_fraud_30d"] < 0
+    assert found(first_fraud=12, last_fraud=12, last_genuine=8)["merchant_labels_genuine_after_first_fraud_30d"] > 0
+    assert math.isnan(found(last_genuine=8)["merchant_labels_genuine_after_first_fraud_30d"])
+
+
 @settings(deadline=None)
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=3, max_size=3))
 def test_nothing_that_comes_in_becomes_infinite(values: list[float]) -> None:

@@ -71,6 +71,8 @@ def _show(document: dict[str, Any]) -> None:
     answers.print(_folds(document))
     answers.print(_seeds(document))
     answers.print(_comparison(document))
+    if document["lost_roc_auc"]:
+        answers.print(_lost(document))
     if document["baselines"]["single_split"]:
         answers.print(_proof(document))
 
@@ -118,6 +120,17 @@ def _comparison(document: dict[str, Any]) -> Table:
         table.add_row(name, "published", *_figures(scores))
     if document["ceiling"]:
         table.add_row("[dim]hindsight reference (knows the scenarios)[/]", "", *_figures(document["ceiling"]))
+    return table
+
+
+def _lost(document: dict[str, Any]) -> Table:
+    title = "\nWhat roc_auc lacks to 1, by the simulator's scenario (2: an own row for terminals with a known fraud)"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table.add_column("fraud")
+    for heading in ("share of frauds", "genuine rows below it", "lost"):
+        table.add_column(heading, justify="right")
+    for kind, found in document["lost_roc_auc"].items():
+        table.add_row(kind, f"{found['share']:.3f}", f"{found['rank']:.3f}", f"{found['lost']:.4f}")
     return table
 
 

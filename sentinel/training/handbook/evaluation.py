@@ -26,8 +26,9 @@ from sentinel.training.data.splits import TABLE
 from sentinel.training.device.hardware import choose_hardware
 from sentinel.training.handbook import protocol as handbook
 from sentinel.training.handbook.book_features import handbook_features
+from sentinel.training.handbook.protocol import KindOfFraud
 from sentinel.training.handbook.table import HandbookRows, known_labels, read_feature_set, read_handbook
-from sentinel.training.tuning.folds import Fold, Scores, Transactions, fit_and_judge, mean
+from sentinel.training.tuning.folds import Fold, Scores, Transactions, fit_and_score, mean
 from sentinel.training.tuning.peer_models import (
     PEERS,
     Classifier,
@@ -63,14 +64,14 @@ def evaluate(
     single_split = reproduce_single_split(folder / TABLE, count) if which == "test" else None
     count("the rows of the four folds")
     rows = read_handbook(folder, read_feature_set(folder), starts)
-    folds = [_run_fold(fold, rows, settings, peers, count) for fold in rows.data.folds]
+    folds, kinds = zip(*(_run_fold(fold, rows, settings, peers, count) for fold in rows.data.folds), strict=True)
     progress(steps, steps, "done")
     return {
         "protocol": "handbook",
         "judged_on": which,
         "settings": {**settings.model_dump(mode="json"), "seeds": list(SEEDS)},
         "precision": choose_hardware(settings).precision,
-        "folds": folds,
+        "folds": list(folds),
         "mean": _mean(folds, "network"),
         "seeds": [mean([Scores(**fold["seeds"][at]) for fold in folds]).to_dict() for at in range(len(SEEDS))],
         "baselines": {
@@ -79,6 +80,7 @@ def evaluate(
             **{f"{key}_same_features": _mean(folds, key) for key in peers},
         },
         "peers": {key: {"title": PEERS[key].title, **peer.to_dict()} for key, peer in peers.items()},
+        "lost_roc_auc": {name: kind.to_dict() for name, kind in handbook.mean_of_kinds(kinds).items()},
         "ceiling": _mean(folds, "hindsight") if all("hindsight" in fold for fold in folds) else None,
         "seconds": time.perf_counter() - begun,
     }
@@ -111,7 +113,8 @@ def reproduce_single_split(table: Path, count: _Steps) -> dict[str, Any]:
 
 def _run_fold(
     fold: Fold, rows: HandbookRows, settings: Training, peers: Mapping[str, TunedPeer], count: _Steps
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], dict[str, KindOfFraud]]:
+    """The fold's part of the document, and by kind of fraud what the network lost of roc_auc."""
     begun, data = time.perf_counter(), rows.data
     found: dict[str, Any] = {
         "start": fold.name,
@@ -120,9 +123,12 @@ def _run_fold(
         "judged_frauds": int(fold.judged_labels.sum()),
     }
     seeds: dict[str, list[Scores]] = {"network": []}
+    lost: list[dict[str, KindOfFraud]] = []
     for seed in SEEDS:
         count(f"network from {fold.name}, seed {seed}")
-        seeds["network"].append(fit_and_judge(data, fold, settings, seed))
+        scored = fit_and_score(data, fold, settings, seed)
+        seeds["network"].append(data.judge(fold, scored))
+        lost.append(rows.lost_roc_auc(fold, scored))
         for key, tuned in peers.items():
             count(f"{PEERS[key].title} from {fold.name}, seed {seed}")
             scores = fit_and_judge_peer(data, fold, PEERS[key], tuned.settings, seed)
@@ -132,7 +138,7 @@ def _run_fold(
     found["peer_seeds"] = {key: [scores.to_dict() for scores in seeds[key]] for key in peers}
     if (hindsight := rows.judge_hindsight(fold)) is not None:
         found["hindsight"] = hindsight.to_dict()
-    return found | {"seconds": time.perf_counter() - begun}
+    return found | {"seconds": time.perf_counter() - begun}, handbook.mean_of_kinds(lost)
 
 
 def _published() -> dict[str, dict[str, float]]:

@@ -6,7 +6,8 @@ known by then are left out: those of the training week, and of the days that cam
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import cast
 
@@ -22,9 +23,28 @@ TEST_FOLDS = (date(2018, 7, 25), date(2018, 8, 1), date(2018, 8, 8), date(2018, 
 SINGLE_SPLIT = TEST_FOLDS[0]
 _EPOCH = date(1970, 1, 1)
 
+GENUINE, ANNOUNCED, UNANNOUNCED = "0", "2, known", "2, not known"
+
 Days = NDArray[np.int64]  # since 1970-01-01
+Kinds = NDArray[np.str_]
 Customers = NDArray[np.int64]
 Labels = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class KindOfFraud:
+    """`share` of the frauds; `lost`: what they take of an area of 1."""
+
+    share: float
+    lost: float
+
+    @property
+    def rank(self) -> float:
+        """The mean share of genuine rows with lower scores: 0.5 is chance."""
+        return 1 - self.lost / self.share
+
+    def to_dict(self) -> dict[str, float]:
+        return {"share": self.share, "rank": self.rank, "lost": self.lost}
 
 
 # Test, mean of four folds. "XGBoost" is the one selected on validation.
@@ -67,14 +87,40 @@ def make_fold(start: date, days: Days, customers: Customers, labels: Labels) -> 
     return fold
 
 
-def hindsight_scores(scenarios: Sequence[str | None], known_frauds: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How far one can roughly get: scenarios 1 and 3 known perfectly, 2 once its terminal has a known fraud.
+def fraud_kinds(scenarios: Sequence[str | None], known_frauds: NDArray[np.float64]) -> Kinds:
+    """The simulator's scenario of each fraud, 2 told apart by what could be known of it; GENUINE for all others.
 
     `known_frauds`: how many of the terminal's frauds had a label by then, NaN when it had no label at all.
     """
-    scenario = np.asarray([name or "0" for name in scenarios])
-    found = np.isin(scenario, ("1", "3")) | ((scenario == "2") & (np.nan_to_num(known_frauds) > 0))
-    return found.astype(np.float64)
+    scenario = np.asarray([name or GENUINE for name in scenarios], dtype=object)
+    is_known = np.nan_to_num(known_frauds) > 0
+    return np.where(scenario == "2", np.where(is_known, ANNOUNCED, UNANNOUNCED), scenario).astype(str)
+
+
+def hindsight_scores(kinds: Kinds) -> NDArray[np.float64]:
+    """How far one can roughly get: scenarios 1 and 3 known perfectly, 2 once its terminal has a known fraud."""
+    return np.isin(kinds, ("1", ANNOUNCED, "3")).astype(np.float64)
+
+
+def lost_roc_auc(kinds: Kinds, labels: Labels, scores: NDArray[np.float64]) -> dict[str, KindOfFraud]:
+    """By kind of fraud: what is lost adds up to 1 - roc_auc."""
+    genuine, frauds, of_fraud = np.sort(scores[~labels]), scores[labels], kinds[labels]
+    below = np.searchsorted(genuine, frauds, "left") + np.searchsorted(genuine, frauds, "right")
+    lost = 1 - below / (2 * len(genuine))
+    return {
+        kind: KindOfFraud(float((of_fraud == kind).mean()), float(lost[of_fraud == kind].sum()) / len(frauds))
+        for kind in sorted(set(of_fraud.tolist()))
+    }
+
+
+def mean_of_kinds(found: Sequence[Mapping[str, KindOfFraud]]) -> dict[str, KindOfFraud]:
+    """Over trainings or folds; one without a fraud of a kind has a share and a loss of 0 of it."""
+    none, trainings = KindOfFraud(0.0, 0.0), len(found)
+    means: dict[str, KindOfFraud] = {}
+    for kind in sorted({kind for each in found for kind in each}):
+        these = [each.get(kind, none) for each in found]
+        means[kind] = KindOfFraud(sum(of.share for of in these) / trainings, sum(of.lost for of in these) / trainings)
+    return means
 
 
 def _compromised(rows: NDArray[np.int64], customers: Customers, labels: Labels) -> list[int]:

@@ -22,7 +22,7 @@ from sentinel.errors import DataContractError
 from sentinel.training.data.source import FEATURE_SET
 from sentinel.training.data.splits import TABLE
 from sentinel.training.handbook import protocol as handbook
-from sentinel.training.handbook.protocol import Labels
+from sentinel.training.handbook.protocol import KindOfFraud, Kinds, Labels
 from sentinel.training.tuning.folds import Fold, FoldedRows, Scores, Transactions, asked_columns
 
 SCENARIO, KNOWN_FRAUDS = "fraud_scenario", "merchant_fraud_count_7d"
@@ -30,13 +30,21 @@ SCENARIO, KNOWN_FRAUDS = "fraud_scenario", "merchant_fraud_count_7d"
 
 @dataclass(frozen=True)
 class HandbookRows:
-    """The folds of the protocol, and what hindsight asks of each row of the table (None: the data do not tell)."""
+    """The folds of the protocol, and of which kind each row of the table is (None: the data do not tell)."""
 
     data: FoldedRows
-    hindsight: NDArray[np.float64] | None
+    kinds: Kinds | None
 
     def judge_hindsight(self, fold: Fold) -> Scores | None:
-        return None if self.hindsight is None else self.data.judge(fold, self.hindsight[fold.judged])
+        if self.kinds is None:
+            return None
+        return self.data.judge(fold, handbook.hindsight_scores(self.kinds[fold.judged]))
+
+    def lost_roc_auc(self, fold: Fold, scores: NDArray[np.float64]) -> dict[str, KindOfFraud]:
+        """By kind of fraud; nothing where the data do not tell the kinds."""
+        if self.kinds is None:
+            return {}
+        return handbook.lost_roc_auc(self.kinds[fold.judged], fold.judged_labels, scores)
 
 
 def read_feature_set(folder: Path) -> dict[str, Any]:
@@ -52,7 +60,7 @@ def read_handbook(folder: Path, feature_set: Mapping[str, Any], starts: Sequence
     labels = known_labels(held)
     transactions = Transactions.from_table(held)
     folds = [handbook.make_fold(start, transactions.days, transactions.customers, labels) for start in starts]
-    return HandbookRows(FoldedRows.from_table(held, feature_set, folds), _hindsight(held))
+    return HandbookRows(FoldedRows.from_table(held, feature_set, folds), _kinds(held))
 
 
 def known_labels(table: pa.Table) -> Labels:
@@ -78,8 +86,8 @@ def _read(table: Path, feature_set: Mapping[str, Any], starts: Sequence[date]) -
     return held.set_column(held.column_names.index("is_fraud"), "is_fraud", held["is_fraud"].fill_null(False))
 
 
-def _hindsight(held: pa.Table) -> NDArray[np.float64] | None:
+def _kinds(held: pa.Table) -> Kinds | None:
     if not {SCENARIO, KNOWN_FRAUDS} <= set(held.column_names):
         return None
     known_frauds = held[KNOWN_FRAUDS].to_numpy().astype(np.float64)
-    return handbook.hindsight_scores(held[SCENARIO].to_pylist(), known_frauds)
+    return handbook.fraud_kinds(held[SCENARIO].to_pylist(), known_frauds)

@@ -138,7 +138,11 @@ def asked_columns(feature_set: Mapping[str, Any]) -> list[str]:
 
 
 def fit_and_judge(data: FoldedRows, fold: Fold, settings: Training, seed: int) -> Scores:
-    """Train the served kind of network on the fold, for all of its epochs, and judge it.
+    return data.judge(fold, fit_and_score(data, fold, settings, seed))
+
+
+def fit_and_score(data: FoldedRows, fold: Fold, settings: Training, seed: int) -> NDArray[np.float64]:
+    """Train the served kind of network on the fold, for all of its epochs; logits of the judged rows [M].
 
     No early stopping: the judged rows must not choose the epoch.
     """
@@ -150,4 +154,4 @@ def fit_and_judge(data: FoldedRows, fold: Fold, settings: Training, seed: int) -
         add_forest(net, known, settings, seed)
         rows = ResidentRows(known, hardware.device)
         train(net.to(hardware.device), rows, settings, hardware, None, seed=seed)
-    return data.judge(fold, logits(net.cpu(), data.asked(fold)))
+    return np.asarray(logits(net.cpu(), data.asked(fold)), np.float64)

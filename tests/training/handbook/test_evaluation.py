@@ -71,6 +71,8 @@ def test_document_has_folds_seeds_mean_peers_and_ceiling(tmp_path: Path) -> None
     assert document["mean"]["pr_auc"] > 0.3
     assert set(document["ceiling"]) == set(document["baselines"]["xgboost_same_features"]) == FIGURES
     assert document["ceiling"]["pr_auc"] == pytest.approx(1.0)  # every fraud is of a scenario that hindsight knows
+    lost = document["lost_roc_auc"]["1"]
+    assert lost["share"] == 1 and lost["lost"] == pytest.approx(1 - document["mean"]["roc_auc"])
     assert set(document["baselines"]["single_split"]) == {"random forest", "XGBoost"}
     assert steps == sorted(steps) and steps[-1] == 1
 

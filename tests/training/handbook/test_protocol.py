@@ -7,10 +7,25 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from sentinel.errors import DataContractError
+from sentinel.metrics import roc_auc
 from sentinel.training.handbook.book_features import handbook_features
-from sentinel.training.handbook.protocol import TEST_FOLDS, VALIDATION_FOLDS, hindsight_scores, make_fold
+from sentinel.training.handbook.protocol import (
+    ANNOUNCED,
+    GENUINE,
+    TEST_FOLDS,
+    UNANNOUNCED,
+    VALIDATION_FOLDS,
+    KindOfFraud,
+    fraud_kinds,
+    hindsight_scores,
+    lost_roc_auc,
+    make_fold,
+    mean_of_kinds,
+)
 from sentinel.training.tuning.folds import Scores, Transactions, mean
 
 START = TEST_FOLDS[0]
@@ -62,7 +77,25 @@ def test_scores_of_a_fold_and_their_mean() -> None:
 
 def test_hindsight_knows_two_scenarios_and_waits_for_the_labels_of_the_third() -> None:
     known_frauds = np.array([0.0, np.nan, 1.0, 0.0, 2.0])
-    assert hindsight_scores(["1", "3", "2", "2", None], known_frauds).tolist() == [1, 1, 1, 0, 0]
+    kinds = fraud_kinds(["1", "3", "2", "2", None], known_frauds)
+    assert kinds.tolist() == ["1", "3", ANNOUNCED, UNANNOUNCED, GENUINE]
+    assert hindsight_scores(kinds).tolist() == [1, 1, 1, 0, 0]
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(["0", "1", "2", "3"]), st.integers(0, 5)), min_size=2))
+def test_what_the_kinds_lose_adds_up_to_what_roc_auc_lacks(rows: list[tuple[str, int]]) -> None:
+    kinds, scores = np.array([kind for kind, _ in rows]), np.array([float(score) for _, score in rows])
+    labels = kinds != GENUINE
+    assume(0 < labels.sum() < len(labels))
+    lost = lost_roc_auc(kinds, labels, scores)
+    assert sum(kind.lost for kind in lost.values()) == pytest.approx(1 - roc_auc(labels, scores))
+    assert sum(kind.share for kind in lost.values()) == pytest.approx(1)
+
+
+def test_a_kind_that_a_fold_lacks_counts_as_none_in_the_mean() -> None:
+    found = mean_of_kinds([{"1": KindOfFraud(0.5, 0.25)}, {}])
+    assert found["1"].to_dict() == {"share": 0.25, "rank": 0.5, "lost": 0.125}
 
 
 def test_handbook_features_of_hand_counted_rows(tmp_path: Path) -> None:

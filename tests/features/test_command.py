@@ -50,7 +50,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 def test_show_and_apply_before_and_after_a_build(project: Project) -> None:
     runner = CliRunner()
     before = json.loads(runner.invoke(app, ["show", "--json"]).stdout)
-    assert len(before["features"]) == 55 and before["built"] is None
+    assert len(before["features"]) == 57 and before["built"] is None
     refused = runner.invoke(app, ["apply"])
     assert isinstance(refused.exception, ConfigInvalid) and "were not built yet" in str(refused.exception)
 

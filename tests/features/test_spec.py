@@ -23,7 +23,7 @@ def test_names_say_entity_statistic_and_window() -> None:
     assert {"customer_amount_sum_of_squares_1d", "merchant_fraud_count_30d", "merchant_labels_age_us"} <= set(
         wanted.columns
     )
-    assert len(set(wanted.columns)) == len(wanted.columns) == 55
+    assert len(set(wanted.columns)) == len(wanted.columns) == 57
     assert Aggregate("customer", "count", timedelta(minutes=90)).name == "customer_count_90m"
     assert Aggregate("customer", "count", timedelta(seconds=61)).name == "customer_count_61s"
 

@@ -94,7 +94,7 @@ def feature_edges(values: Tensor, labels: Tensor, weights: Tensor, bins: int) ->
 
     rate = float(weights[labels].sum() / weights.sum())
     tree = DecisionTreeClassifier(
-        max_leaf_nodes=bins,
+        max_leaf_nodes=min(bins, len(values)),  # as much as is reserved: a leaf has a row at least
         min_samples_leaf=max(1, min(LEAST_ROWS_IN_BIN, len(values) // 8)),
         min_impurity_decrease=LEAST_GAIN * 2 * rate * (1 - rate),
         random_state=0,

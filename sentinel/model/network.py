@@ -38,6 +38,11 @@ class NetworkSize:
     layers: int
     dropout: float
 
+    def parameters(self, inputs: int) -> int:
+        """How many weights `_dense` makes of it, over an encoding of so many values."""
+        between = (self.layers - 1) * (self.width + 1) * self.width
+        return (inputs + 1) * self.width + between + self.width + 1
+
 
 class FraudNet(nn.Module):
     """Calling it gives the calibrated probability; training changes what `network_logit` answers."""

@@ -29,6 +29,7 @@ from sentinel.training.data.source import Source, open_source
 from sentinel.training.device.hardware import Hardware, choose_hardware, deterministic
 from sentinel.training.device.memory import MemoryWatch
 from sentinel.training.device.on_device import Kept, Session, session_record, train_on_device
+from sentinel.training.device.out_of_memory import out_of_memory_in_a_sentence
 from sentinel.training.device.telemetry import LogMetric
 from sentinel.training.judging.held_out import score_parts
 from sentinel.training.judging.importance import importance_rows, permutation_importance
@@ -86,7 +87,8 @@ def fit(
     }
     kept = Kept(home / REMEMBERED, unfinished / CHECKPOINTS, unfinished / PROBE, fingerprint, facts={"run_id": run_id})
     unfinished.mkdir(parents=True, exist_ok=True)
-    with deterministic(settings.seed, settings.deterministic):
+    bounded = memory.refusing()
+    with out_of_memory_in_a_sentence(), bounded, deterministic(settings.seed, settings.deterministic):
         source = open_source(table, splits, home)
         fitted = _fit(source, settings, hardware, memory, kept, unfinished, progress, log_metric)
     progress(96, 100, "writing the model, its scores and pictures")
@@ -127,24 +129,25 @@ def _fit(
     progress: Progress,
     log_metric: LogMetric | None,
 ) -> Fitted:
-    progress(0, 100, "reading the training rows, choosing the bins, fitting the logistic baseline")
-    prepared = prepare(source, settings, memory, folder)
-    progress(15, 100, "growing the forest")
-    add_forest(prepared.net, prepared.rows, settings, settings.seed)
-    progress(25, 100, "reading the validation rows")
-    judged = open_rows(source, "validation", prepared.inputs, prepared.derive, memory, folder)
+    tell = _watched(progress, memory)
+    tell(0, 100, "reading the training rows, choosing the bins, fitting the logistic baseline")
     processes = count_processes(settings, hardware)
+    prepared = prepare(source, settings, memory, folder, processes)
+    tell(15, 100, "growing the forest")
+    add_forest(prepared.net, prepared.rows, settings, settings.seed)
+    tell(25, 100, "reading the validation rows")
+    judged = open_rows(source, "validation", prepared.inputs, prepared.derive, memory, folder)
     net, session = _train(
         prepared, judged, settings, hardware, memory, kept, folder, processes,
         lambda done, total, doing="": progress(30 + 50 * done / total, 100, doing), log_metric,
     )  # fmt: skip
     with repeating(kept.probe, processes) as repeated:
-        scored, threshold = score_parts(source, prepared, net, settings, progress)
-        progress(90, 100, "shuffling the inputs for their importance")
+        scored, threshold = score_parts(source, prepared, net, settings, tell)
+        tell(90, 100, "shuffling the inputs for their importance")
         importance = permutation_importance(net, _validation_sample(source, prepared, settings.seed), settings.seed)
-        progress(94, 100, "judging the held-out rows, slice by slice")
+        tell(94, 100, "judging the held-out rows, slice by slice")
         judgement = judge(scored, threshold, source.feature_set, settings.seed)
-        progress(95, 100, "waiting for the process that repeats the middle of the training")
+        tell(95, 100, "waiting for the process that repeats the middle of the training")
         return Fitted(net, session, scored, judgement, importance, repeated(TIMEOUT_S))
 
 
@@ -172,6 +175,16 @@ def _train(
     if hardware.is_cuda:
         torch.cuda.empty_cache()  # the repeating process needs some of the card
     return prepared.net.cpu(), session
+
+
+def _watched(progress: Progress, memory: MemoryWatch) -> Progress:
+    """What tells how far it is looks at the memory, too: the steps are not all that takes some."""
+
+    def tell(done: float, total: float, doing: str = "") -> None:
+        memory()
+        progress(done, total, doing)
+
+    return tell
 
 
 def _validation_sample(source: Source, prepared: Prepared, seed: int) -> pa.Table:

@@ -33,6 +33,7 @@ from sentinel.training.data.rows import CPU
 from sentinel.training.data.source import Source, open_source
 from sentinel.training.device.hardware import deterministic
 from sentinel.training.device.memory import MemoryWatch
+from sentinel.training.device.out_of_memory import out_of_memory_in_a_sentence
 from sentinel.training.judging.held_out import calibrate, score_held_out
 from sentinel.training.preparation import Prepared, prepare
 
@@ -101,7 +102,8 @@ def audit_fits(table: FeatureTable, splits: Splits, settings: Training, *, home:
     checked: list[str] = []
     moved: list[Moved] = []
     planted: list[PlantedFit] = []
-    with TemporaryDirectory(dir=home, prefix="fits-") as scratch, _one_thread():
+    bounded = MemoryWatch(settings, CPU).refusing()
+    with TemporaryDirectory(dir=home, prefix="fits-") as scratch, out_of_memory_in_a_sentence(), bounded, _one_thread():
         original = _stored(source, sample, Path(scratch) / "original.parquet")
         prepared = _prepare(original, settings)
         fits: tuple[tuple[str, Values, Callable[[Source], Values]], ...] = (

@@ -33,7 +33,7 @@ from sentinel.model.row_dropout import RowKeys
 from sentinel.storage import sha256_json, write_json
 from sentinel.training.data.rows import Rows
 from sentinel.training.device.hardware import Hardware
-from sentinel.training.loop.micro_batches import is_out_of_memory
+from sentinel.training.device.out_of_memory import is_out_of_memory
 from sentinel.training.loop.peers import ALONE, Peers
 from sentinel.training.loop.step import Score
 

@@ -7,6 +7,7 @@ free: https://docs.kernel.org/admin-guide/cgroup-v2.html#memory
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,16 @@ def held() -> int:
 def writable() -> int:
     """Bytes of memory that this process may write to, touched or not: what RLIMIT_DATA limits."""
     return _numbers(PROC / "self/status")["VmData:"] * 1024
+
+
+def allow_to_map(file: Path) -> None:
+    """Before safetensors maps `file`: RLIMIT_DATA counts that, though the kernel can take back what it only reads."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if soft != resource.RLIM_INFINITY:
+        wanted = soft + file.stat().st_size
+        resource.setrlimit(
+            resource.RLIMIT_DATA, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard)
+        )
 
 
 def _groups(proc: Path, control_groups: Path) -> Iterator[Path]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import resource
+import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -53,11 +54,13 @@ class MemoryWatch:
 
     def __init__(self, settings: Training, device: torch.device, processes: int = 1) -> None:
         self.settings, self.device = settings, device
+        self.processes = processes
         self.before = held()
         self.limit = host_limit(settings) // processes
         total = read_host_memory().total
         self.reserve = min(MOST_RESERVE, max(LEAST_RESERVE, int(RESERVE_SHARE * total)))
         self.next_check = 0.0
+        self.most_data: int | None = None  # bytes, while `refusing`: what others than this limit
 
     def __call__(self) -> None:
         """Look at most every CHECK_SECONDS. Raises TrainingFailed when the host's or the device's memory runs out."""
@@ -72,30 +75,44 @@ class MemoryWatch:
         self._require_host()
         if self.device.type == "cuda":
             self._require_device()
+        self._refuse()
 
     def room(self) -> int:
-        """Bytes that training may still take on the host."""
-        return max(0, min(self.limit - self._taken(), read_host_memory().available - self.reserve))
+        """Bytes that training may still take on the host; of what is free there, a process's share."""
+        free = (read_host_memory().available - self.reserve) // self.processes
+        return max(0, min(self.limit - self._taken(), free))
+
+    def device_room(self) -> int:
+        """Bytes that torch may still allocate on the GPU."""
+        allowed = device_limit(self.settings, self.device) - torch.cuda.memory_allocated(self.device)
+        return max(0, min(allowed, torch.cuda.mem_get_info(self.device)[0] + _unused(self.device) - DEVICE_RESERVE))
 
     def fits(self, rows: int, derived: int, categorical: int) -> bool:
         """Whether so many rows, of so many derived features and codes, should lie where they are trained on."""
-        room = self._device_room() if self.device.type == "cuda" else self.room()
+        room = self.device_room() if self.device.type == "cuda" else self.room()
         return rows * (4 * derived + 8 * categorical + 4) <= ROWS_SHARE * room
 
     @contextmanager
     def refusing(self) -> Generator[None]:
         """Within it, on the CPU, an allocation beyond the room fails as one on a GPU does, and can be answered.
 
-        Linux would grant it, and kill the process when it is used.
+        Linux would grant it, and kill the process when it is used. What is granted and not used yet counts, until
+        `check` looks at the room again.
         """
-        soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        limits = [writable() + self.room(), *(each for each in (soft, hard) if each != resource.RLIM_INFINITY)]
+        before = resource.getrlimit(resource.RLIMIT_DATA)
         if self.device.type == "cpu":
-            resource.setrlimit(resource.RLIMIT_DATA, (min(limits), hard))
+            self.most_data = min((each for each in before if each != resource.RLIM_INFINITY), default=sys.maxsize)
         try:
+            self._refuse()
             yield
         finally:
-            resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+            self.most_data = None
+            resource.setrlimit(resource.RLIMIT_DATA, before)
+
+    def _refuse(self) -> None:
+        if self.most_data is not None:
+            _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+            resource.setrlimit(resource.RLIMIT_DATA, (min(self.most_data, writable() + self.room()), hard))
 
     def _taken(self) -> int:
         return held() - self.before
@@ -126,11 +143,6 @@ class MemoryWatch:
                 "ended before a library would fail for want of it. End what else uses the card (nvidia-smi names "
                 "it), or lower training.device_memory_fraction."
             )
-
-    def _device_room(self) -> int:
-        """Bytes that torch may still allocate on the GPU."""
-        allowed = device_limit(self.settings, self.device) - torch.cuda.memory_allocated(self.device)
-        return max(0, min(allowed, torch.cuda.mem_get_info(self.device)[0] + _unused(self.device) - DEVICE_RESERVE))
 
 
 def _unused(device: torch.device) -> int:

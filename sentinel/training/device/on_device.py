@@ -94,7 +94,7 @@ def train_on_device(
     }
     cards, log = range(peers.world) if hardware.is_cuda else (), log_metric if peers.is_first else None
     heated = watched_cards(cards, settings.pause_above_celsius, log, _log.warning)
-    with heated as heat, memory.refusing():
+    with heated as heat:
         history = train(
             net,
             rows,
@@ -111,6 +111,7 @@ def train_on_device(
             progress=progress,
             finished=lambda epoch: _log_epoch(epoch, log_metric),
         )
+    net.zero_grad(set_to_none=True)  # a copy of the weights that nobody needs any more
     return Session(history, compilation, peers.world, heat.pauses, heat.seconds)
 
 

@@ -26,6 +26,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sentinel.storage import complete_file, remove_leftovers, sha256_file, sha256_json, write_json
+from sentinel.training.device.host_memory import allow_to_map
 
 POINTER, SLOTS = "checkpoint.json", ("state-a.safetensors", "state-b.safetensors")
 FORMAT = 1
@@ -133,6 +134,7 @@ class Checkpoints:
         file = self.folder / named["file"]
         if sha256_file(file) != named["sha256"]:
             raise ValueError(f"{file.name} is not the file that {POINTER} names")
+        allow_to_map(file)
         return load_file(file)
 
     def _strange(self, found: Mapping[str, Any]) -> str:

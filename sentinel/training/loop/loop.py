@@ -19,14 +19,14 @@ import torch
 from torch import Tensor
 
 from sentinel.config import Training
-from sentinel.errors import TrainingFailed
 from sentinel.model.network import FraudNet
 from sentinel.progress import Progress, silent
 from sentinel.training.data.rows import TrainingRows
 from sentinel.training.device.hardware import Hardware
+from sentinel.training.device.out_of_memory import out_of_memory_in_a_sentence
 from sentinel.training.loop.checkpoint import Checkpoints
 from sentinel.training.loop.draw import Draw
-from sentinel.training.loop.micro_batches import MicroBatches, is_out_of_memory, memory_key
+from sentinel.training.loop.micro_batches import MicroBatches, memory_key
 from sentinel.training.loop.peers import ALONE, Peers
 from sentinel.training.loop.position import Epoch, History
 from sentinel.training.loop.probe import Probe
@@ -69,7 +69,7 @@ def train(
     start_from_prior(net, rows.labels)
     key = memory_key(hardware, settings, sum(weight.numel() for weight in net.parameters()))
     known = micro_batches.get(key) if micro_batches else None
-    try:
+    with out_of_memory_in_a_sentence():
         at_once = _from_first(known or plan.batch_size, peers, hardware.device)
         stepper = Stepper(net, plan, hardware, peers, score, at_once)
         run = TrainingRun(rows, settings, draw, stepper, judge, checkpoints, probe, watch)
@@ -79,10 +79,6 @@ def train(
             epoch = run.train_epoch()
             if peers.is_first:
                 finished(epoch)
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise TrainingFailed(f"Training does not fit into memory: {error}. Make the network smaller.") from error
     if peers.is_first:
         if micro_batches and stepper.micro_batch < stepper.share:
             micro_batches.remember(key, stepper.micro_batch)

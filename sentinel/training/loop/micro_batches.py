@@ -6,24 +6,9 @@ import json
 from pathlib import Path
 from typing import cast
 
-import torch
-
 from sentinel.config import Training
 from sentinel.storage import write_json
 from sentinel.training.device.hardware import Hardware
-
-_SAID_OF_MEMORY = (
-    "can't allocate memory",  # torch's allocator on the CPU
-    "not enough memory",
-    "CUDA error: out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _SAID_OF_MEMORY)
 
 
 class MicroBatches:

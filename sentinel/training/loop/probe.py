@@ -30,6 +30,7 @@ from sentinel.model.network import FraudNet
 from sentinel.storage import complete_file, remove_leftovers, sha256_file, write_json
 from sentinel.training.data.rows import Rows
 from sentinel.training.device.hardware import Hardware
+from sentinel.training.device.host_memory import allow_to_map
 from sentinel.training.loop.peers import ALONE, Peers
 from sentinel.training.loop.step import Batch, Plan, Stepper, run_steps, weights_digest
 
@@ -153,6 +154,7 @@ def open_replay(recorded: Recorded, hardware: Hardware, peers: Peers = ALONE) ->
     net = FraudNet.load(recorded.folder / MODEL).to(hardware.device)
     stepper = Stepper(net, Plan(**recorded.start["plan"]), hardware, peers)
     try:
+        allow_to_map(recorded.folder / MOMENTS)
         stepper.restore(load_file(recorded.folder / MOMENTS), recorded.start["numbers"])
     except (OSError, KeyError, RuntimeError, SafetensorError) as error:
         raise DataDamaged(f"The probe in {recorded.folder} does not fit its model: {error}.") from error

@@ -25,12 +25,11 @@ from torch.nn import functional
 from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
-from sentinel.errors import TrainingFailed
 from sentinel.model.network import FraudNet
 from sentinel.model.row_dropout import RowKeys
 from sentinel.training.data.rows import Rows
 from sentinel.training.device.hardware import Hardware
-from sentinel.training.loop.micro_batches import is_out_of_memory
+from sentinel.training.device.out_of_memory import does_not_fit, is_out_of_memory, what_was_refused
 from sentinel.training.loop.optimizer import AdamW, one_cycle
 from sentinel.training.loop.peers import ALONE, Peers
 
@@ -150,7 +149,7 @@ class Stepper:
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            return torch.zeros((), device=self.hardware.device), str(error).partition("\n")[0]
+            return torch.zeros((), device=self.hardware.device), what_was_refused(error)
 
     def _accumulate(self, number: int, batch: Batch) -> Tensor:
         total = torch.zeros((), device=self.hardware.device)
@@ -168,11 +167,7 @@ class Stepper:
     def _halve(self, failure: str) -> None:
         """Raises TrainingFailed when there is nothing to halve."""
         if self.micro_batch == 1:
-            raise TrainingFailed(
-                f"Training does not fit into memory, not even one row at a time ({failure}). Make the network smaller "
-                "(training.width, training.layers), or give it more memory (training.device_memory_fraction, "
-                "training.memory_limit)."
-            )
+            raise does_not_fit(failure, ", not even one row at a time")
         self.micro_batch //= 2
         self.optimizer.clear()
         if self.hardware.is_cuda:

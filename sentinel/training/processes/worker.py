@@ -50,13 +50,15 @@ def run(job: Job, rank: int, meeting: Path, messages: Messages) -> None:
     from sentinel.training.device.hardware import choose_hardware, deterministic
     from sentinel.training.device.memory import MemoryWatch
     from sentinel.training.device.on_device import train_on_device
+    from sentinel.training.device.out_of_memory import out_of_memory_in_a_sentence
     from sentinel.training.processes.group import process_group
 
     settings, world = job.settings, int(os.environ["WORLD_SIZE"])
     hardware = choose_hardware(settings, rank)
     with process_group(rank, world, hardware.device, meeting) as peers:
         memory = MemoryWatch(settings, hardware.device, world)
-        with deterministic(job.seed, settings.deterministic):
+        bounded = memory.refusing()
+        with out_of_memory_in_a_sentence(), bounded, deterministic(job.seed, settings.deterministic):
             net, rows, judged = job.net(), job.train(memory), job.judged(memory)
             session = train_on_device(
                 net, rows, judged, settings, hardware, memory, job.kept,

@@ -26,7 +26,9 @@ def repeat(folder: Path, rank: int = 0, processes: int = 1, meeting: Path = Path
     """The verdict's fields, but for the time. Several processes meet at the file `meeting`; each finds the same."""
     import torch  # here: this process says first whose child it is, which must not take seconds
 
+    from sentinel.config import Training
     from sentinel.training.device.hardware import Hardware, deterministic
+    from sentinel.training.device.memory import MemoryWatch
     from sentinel.training.loop.probe import open_replay, read_probe, replay
     from sentinel.training.processes.group import process_group
 
@@ -35,6 +37,7 @@ def repeat(folder: Path, rank: int = 0, processes: int = 1, meeting: Path = Path
     device = torch.device("cuda", rank) if recorded.device == "cuda" else torch.device(recorded.device)
     with (
         process_group(rank, processes, device, meeting) as peers,
+        MemoryWatch(Training(), device, processes).refusing(),  # what waits for this verdict must not be killed for it
         deterministic(seed=0),  # no step draws from a generator
     ):
         stepper = open_replay(recorded, Hardware(device, recorded.precision), peers)

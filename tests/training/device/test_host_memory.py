@@ -8,8 +8,12 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+import torch
 
+from sentinel.config import Training
 from sentinel.training.device.host_memory import HostMemory, held, read_host_memory, writable
+from sentinel.training.device.memory import MemoryWatch
+from sentinel.training.loop.checkpoint import Checkpoint, Checkpoints
 from tests.fresh_process import in_a_fresh_process
 
 MACHINE = HostMemory(16_000_000 * 1024, 9_000_000 * 1024)
@@ -93,3 +97,18 @@ def _hold(tmp_path: Path) -> None:
     kept, could_be_written = np.ones(size, np.uint8), writable()
     assert held() - before > size * 0.9
     assert could_be_written > held() > kept.nbytes
+
+
+def _read_a_checkpoint(folder: Path) -> None:
+    written = {"weights": torch.ones(15_000_000)}
+    Checkpoints(folder, {}).write(Checkpoint(written, {}))
+    settings = Training(memory_limit="100MB")
+    del written["weights"]
+    with MemoryWatch(settings, torch.device("cpu")).refusing():
+        kept = torch.ones(12_000_000)
+        found = Checkpoints(folder, {}).read()
+    assert found is not None and found.tensors["weights"].sum() == 15_000_000 and kept.sum() == 12_000_000
+
+
+def test_checkpoint_is_read_where_the_memory_has_room_for_one_copy(tmp_path: Path) -> None:
+    in_a_fresh_process(_read_a_checkpoint, tmp_path)

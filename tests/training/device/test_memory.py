@@ -19,8 +19,8 @@ from sentinel.training.device import memory
 from sentinel.training.device.hardware import Hardware, deterministic
 from sentinel.training.device.host_memory import HostMemory, read_host_memory
 from sentinel.training.device.memory import MemoryWatch, host_limit
+from sentinel.training.device.out_of_memory import is_out_of_memory
 from sentinel.training.loop.checkpoint import Checkpoints
-from sentinel.training.loop.micro_batches import is_out_of_memory
 from sentinel.training.loop.step import Batch, Plan, Stepper
 from sentinel.training.preparation import make_network
 from tests.fresh_process import in_a_fresh_process

@@ -127,14 +127,14 @@ PEERS = {
             "bootstrap_type": "Bernoulli", "subsample": 0.8, "rsm": 1.0, "border_count": 254,
         },
         space={
-            "iterations": IntDistribution(50, 1000, log=True),
+            "iterations": IntDistribution(50, 600, log=True),
             "learning_rate": FloatDistribution(0.01, 0.3, log=True),
             "depth": IntDistribution(3, 8),
             "l2_leaf_reg": FloatDistribution(0.5, 50, log=True),
             "random_strength": FloatDistribution(0.1, 10, log=True),
             "subsample": FloatDistribution(0.5, 1),
             "rsm": FloatDistribution(0.2, 1),
-            "border_count": IntDistribution(128, 4096, log=True),
+            "border_count": IntDistribution(128, 1024, log=True),  # more take minutes a fold
         },
     ),
 }  # fmt: skip

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -68,6 +69,7 @@ class Checkpoints:
     def write(self, checkpoint: Checkpoint) -> None:
         begun = time.perf_counter()
         slot = next(name for name in SLOTS if name != self._named_slot())
+        self._make_way(slot, POINTER)
         with complete_file(self.folder / slot) as temporary:
             tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
             save_file(tensors, temporary)
@@ -112,9 +114,16 @@ class Checkpoints:
 
     def discard(self) -> None:
         """Once what it was for is stored elsewhere."""
+        self._make_way(POINTER, *SLOTS)
         for name in (POINTER, *SLOTS):
             (self.folder / name).unlink(missing_ok=True)
             remove_leftovers(self.folder / name)
+
+    def _make_way(self, *names: str) -> None:
+        """A folder of such a name is damage: no file could be renamed to it."""
+        for name in names:
+            if (self.folder / name).is_dir():
+                shutil.rmtree(self.folder / name)
 
     def _read_pointer(self) -> dict[str, Any] | None:
         """None without one. Raises ValueError when it is not what was written."""

@@ -156,3 +156,18 @@ def test_a_pointer_of_a_later_version_is_not_read(tmp_path: Path, caplog: pytest
     with caplog.at_level(logging.WARNING):
         assert Checkpoints(tmp_path, FINGERPRINT).read() is None
     assert "format 2" in caplog.text
+
+
+@pytest.mark.parametrize("name", [POINTER, *SLOTS])
+def test_folder_in_the_place_of_a_file_is_damage(tmp_path: Path, name: str) -> None:
+    checkpoints = Checkpoints(tmp_path, {})
+    for step in (1, 2):
+        checkpoints.write(Checkpoint({"a": torch.ones(step)}, {"step": step}))
+    (tmp_path / name).unlink()
+    (tmp_path / name / "within").mkdir(parents=True)
+    found = Checkpoints(tmp_path, {}).read()
+    assert found is None or found.numbers["step"] == 2
+    for step in (3, 4):
+        checkpoints.write(Checkpoint({"a": torch.ones(step)}, {"step": step}))
+        again = Checkpoints(tmp_path, {}).read()
+        assert again is not None and again.numbers["step"] == step

@@ -8,8 +8,9 @@ from typing import Annotated, Any, cast
 import typer
 from rich.markup import escape
 
-from flows.cli.console import ConfigOption, JsonOption, answers, not_blank, open_session
+from flows.cli.console import ConfigOption, JsonOption, Session, answers, not_blank, open_session
 from flows.cli.run import connect_prefect
+from flows.interruption import ended_in_a_sentence
 from sentinel.errors import RecordInvalid
 
 _COLOURS = {"bit-exact": "green", "within": "green"}
@@ -27,6 +28,17 @@ def reproduce(
     What differs from then (lock, packages, code, machine) is named. Nothing is registered. Exit code 8: other weights.
     """
     session = open_session(config, as_json)
+    with ended_in_a_sentence("Nothing was compared: the same call trains anew."):
+        result = _reproduce(session, run_id)
+    if as_json:
+        session.answer(result)
+    else:
+        _show(result)
+    if result["kind"] not in _COLOURS:
+        raise typer.Exit(RecordInvalid.exit_code)
+
+
+def _reproduce(session: Session, run_id: str) -> dict[str, Any]:
     connect_prefect(session)
     # imported late: Prefect reads its environment when it is imported
     from flows.cli.stages import shown_stages
@@ -34,13 +46,7 @@ def reproduce(
 
     with shown_stages():
         file = os.path.relpath(session.config.file.resolve(), session.paths.root)
-        result = cast("dict[str, Any]", reproduce_flow(run_id, file))
-    if as_json:
-        session.answer(result)
-    else:
-        _show(result)
-    if result["kind"] not in _COLOURS:
-        raise typer.Exit(RecordInvalid.exit_code)
+        return cast("dict[str, Any]", reproduce_flow(run_id, file))
 
 
 def _show(result: dict[str, Any]) -> None:

@@ -14,12 +14,14 @@ from flows.cli.console import ConfigOption, JsonOption, Session, answers, not_bl
 from flows.cli.gates import gate_table
 from flows.embedded_server import EmbeddedServer
 from flows.environment import prefect_api_url, require_prefect, tracking_uri
+from flows.interruption import ended_in_a_sentence
 from sentinel.errors import GateFailed
 
 DataVersionOption = Annotated[
     str | None,
     typer.Option("--data-version", callback=not_blank, help="Train on the data that this git revision's pointer pins."),
 ]
+_GO_ON = "The same call goes on: finished stages stand, a training goes on from its last checkpoint."
 _COLOURS = {"promoted": "green", "rejected": "bold red"}
 
 
@@ -27,6 +29,17 @@ def run(config: ConfigOption = None, data_version: DataVersionOption = None, as_
     """Run the main job: data to a promoted model, or a reasoned refusal."""
     session = open_session(config, as_json)
     named_server = prefect_api_url(session.config)
+    with ended_in_a_sentence(_GO_ON):
+        result = _run(session, data_version)
+    if as_json:
+        session.answer(result)
+    else:
+        _show(session, result, named_server)
+    if result["failed_now"]:
+        raise typer.Exit(GateFailed.exit_code)
+
+
+def _run(session: Session, data_version: str | None) -> dict[str, Any]:
     connect_prefect(session)
     # imported late: Prefect reads its environment when it is imported
     from flows.cli.stages import shown_stages
@@ -35,13 +48,7 @@ def run(config: ConfigOption = None, data_version: DataVersionOption = None, as_
     with shown_stages():
         file = os.path.relpath(session.config.file.resolve(), session.paths.root)
         # a flow that returns a state gives its caller the state's data
-        result = cast("dict[str, Any]", train_to_deploy(file, data_version))
-    if as_json:
-        session.answer(result)
-    else:
-        _show(session, result, named_server)
-    if result["failed_now"]:
-        raise typer.Exit(GateFailed.exit_code)
+        return cast("dict[str, Any]", train_to_deploy(file, data_version))
 
 
 def connect_prefect(session: Session) -> None:

@@ -18,6 +18,7 @@ from flows.cli.evaluate import FIGURES, KnownProtocol, open_protocol
 from flows.cli.live import one_bar
 from flows.environment import require_mlflow, tracking_uri
 from flows.exclusive import one_run_at_a_time
+from flows.interruption import ended_in_a_sentence
 from flows.tuned_config import tuned_file, write_tuned_config
 from sentinel.artifacts import FeatureTable
 from sentinel.errors import ConfigInvalid
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from sentinel.training.tuning.folds import FoldedRows
     from sentinel.training.tuning.search import Found, Search, Tried
 
-INTERRUPTED = 130  # exit code, as of any program that Ctrl-C ends
+_GO_ON = "The same call goes on from here."
 SHOWN = 5
 
 DataOption = Annotated[
@@ -61,15 +62,16 @@ def tune(
     session = open_protocol(protocol, config, as_json) if protocol else open_session(config, as_json)
     require_mlflow(tracking_uri(session.config, session.paths))
     lock = session.paths.lock(f"{session.config.name}-tuning")
-    with one_run_at_a_time(lock, "tune", "the command line", remarks.print):
+    alone = one_run_at_a_time(lock, "tune", "the command line", remarks.print)
+    with ended_in_a_sentence(_GO_ON), alone:
         wanted = _search(session, data, protocol)
         document, found = _tune(session, wanted, trials, minutes)
-    if as_json:
-        session.answer(document)
-    else:
-        _show(found, document)
-    if found.was_interrupted:
-        raise typer.Exit(INTERRUPTED)
+        if as_json:
+            session.answer(document)
+        else:
+            _show(found, document)
+        if found.was_interrupted:
+            raise KeyboardInterrupt
 
 
 def _search(session: Session, data: Path | None, protocol: KnownProtocol | None) -> Search:
@@ -212,8 +214,6 @@ def _show(found: Found, document: dict[str, Any]) -> None:
     if file:
         answers.print(f"[bold]best[/]       {escape(os.path.relpath(file))}: {_changes(found)}", soft_wrap=True)
     answers.print(f"[bold]MLflow[/]     experiment {document['mlflow']['experiment']}, one nested run a trial")
-    if found.was_interrupted:
-        answers.print("Interrupted. The same call goes on from here.")
 
 
 def _table(search: Search, best: list[Tried]) -> Table:

@@ -21,6 +21,7 @@ from sentinel.progress import Progress, silent
 from sentinel.training.data.rows import BLOCK, TrainingRows, network_logits
 from sentinel.training.device.compiled import Compilation, choose_compile
 from sentinel.training.device.hardware import Hardware
+from sentinel.training.device.interruption import put_off
 from sentinel.training.device.memory import MemoryWatch, limit_device
 from sentinel.training.device.telemetry import LogMetric, combine, watched_cards
 from sentinel.training.loop.checkpoint import Checkpoints
@@ -94,7 +95,7 @@ def train_on_device(
     }
     cards, log = range(peers.world) if hardware.is_cuda else (), log_metric if peers.is_first else None
     heated = watched_cards(cards, settings.pause_above_celsius, log, _log.warning)
-    with heated as heat:
+    with heated as heat, put_off() as interrupted:
         history = train(
             net,
             rows,
@@ -107,7 +108,7 @@ def train_on_device(
             checkpoints=Checkpoints(kept.checkpoints, fingerprint, kept.facts),
             micro_batches=MicroBatches(kept.remembered / MICRO_BATCHES),
             probe=Probe(kept.probe),
-            watch=combine(memory, heat),
+            watch=combine(interrupted, memory, heat),
             progress=progress,
             finished=lambda epoch: _log_epoch(epoch, log_metric),
         )

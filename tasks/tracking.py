@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,9 +19,12 @@ from sentinel.errors import ServiceUnavailable
 from sentinel.paths import Paths
 from tasks.run import Run, library_versions
 
+logger = logging.getLogger("sentinel.tracking")
+
 
 def tracking_client(uri: str, paths: Paths) -> MlflowClient:
     """A client of the server at `uri`. Raises ServiceUnavailable when a named server does not answer."""
+    keep_mlflow_off_the_terminal()
     if uri.startswith("sqlite:"):
         paths.mlflow_database.parent.mkdir(parents=True, exist_ok=True)
     client = MlflowClient(uri)
@@ -32,6 +36,13 @@ def tracking_client(uri: str, paths: Paths) -> MlflowClient:
             "Start it, or mend MLFLOW_TRACKING_URI or services.mlflow_tracking_uri in the configuration."
         ) from error
     return client
+
+
+def keep_mlflow_off_the_terminal() -> None:
+    """It prints a traceback for what it raises anyway; like any library's, its records belong into the run's log."""
+    mlflow_logger = logging.getLogger("mlflow")
+    mlflow_logger.handlers.clear()
+    mlflow_logger.propagate = True
 
 
 def start_training_run(run: Run, raw: RawData, table: FeatureTable, unfinished: str | None) -> str:
@@ -75,8 +86,19 @@ def tracked_training(run: Run, run_id: str) -> Iterator[None]:
         yield
         status = "FINISHED"
     finally:
+        end_tracked(client, monitor, run_id, status)
+
+
+def end_tracked(client: MlflowClient, monitor: SystemMetricsMonitor, run_id: str, status: str) -> None:
+    """Of a training that failed, as on a full disk, its own error is what is told, and a tracker that fails is not."""
+    try:
         monitor.finish()
         client.set_terminated(run_id, status)
+    except Exception as error:
+        if status == "FINISHED":
+            raise
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        logger.warning("MLflow could not be told that run %s has failed: %s", run_id, lines[0])
 
 
 class EpochMetrics:

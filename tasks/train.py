@@ -26,7 +26,8 @@ def _stands(run: Run, trained: TrainedModel) -> bool:
     is_still_there=_stands,
 )
 def train(work: Work, raw: RawData, table: FeatureTable, splits: Splits) -> TrainedModel:
-    from sentinel.training.fit import fit, unfinished_run
+    from sentinel.training.fit import fit, remove_unfinished, unfinished_run
+    from sentinel.training.loop.not_finite import BadRows
     from tasks.record import ingredients, log_ingredients, log_outcome
     from tasks.tracking import EpochMetrics, log_files, log_metrics, start_training_run, tracked_training
 
@@ -34,10 +35,14 @@ def train(work: Work, raw: RawData, table: FeatureTable, splits: Splits) -> Trai
     run_id = start_training_run(run, raw, table, unfinished_run(work.out))
     with tracked_training(run, run_id):
         log_ingredients(run, run_id, ingredients(run, raw, table, splits))
-        trained = fit(
-            table, splits, config.training, run_id=run_id,
-            home=run.paths.home, out=work.out, progress=work.progress, log_metric=EpochMetrics(run, run_id),
-        )  # fmt: skip
+        try:
+            trained = fit(
+                table, splits, config.training, run_id=run_id,
+                home=run.paths.home, out=work.out, progress=work.progress, log_metric=EpochMetrics(run, run_id),
+            )  # fmt: skip
+        except BadRows as error:
+            log_files(run, run_id, [error.file], "training")
+            raise
         pictures = sorted((work.out / "pictures").glob("*.png"))
         log_metrics(run, run_id, trained.metrics)
         log_files(run, run_id, pictures, "pictures")
@@ -45,5 +50,6 @@ def train(work: Work, raw: RawData, table: FeatureTable, splits: Splits) -> Trai
         features = table.locate(run.paths.home)
         log_files(run, run_id, [features / "features.json", features / "feature_set.json"], "features")
         log_outcome(run, run_id, trained)
+    remove_unfinished(work.out.parent)  # one run at a time has this name
     show_picture(work.out / "pictures" / "precision_recall.png", "precision-recall", "Precision and recall on test")
     return trained

@@ -9,17 +9,20 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
 from sentinel.artifacts import FeatureTable, Splits, TrainedModel
 from sentinel.config import Training
+from sentinel.errors import TrainingFailed
 from sentinel.model.network import FraudNet
 from sentinel.progress import Progress, silent
 from sentinel.storage import complete_folder, require_free_disk, sha256_path, write_json
@@ -36,12 +39,14 @@ from sentinel.training.judging.importance import importance_rows, permutation_im
 from sentinel.training.judging.judgement import Judgement, Scored, judge, scores_table
 from sentinel.training.judging.pictures import Shown, draw_pictures
 from sentinel.training.loop.checkpoint import Checkpoints
+from sentinel.training.loop.not_finite import BAD_BATCHES, BadRows, read_bad_batches
 from sentinel.training.preparation import Prepared, add_forest, prepare
 from sentinel.training.processes.job import Job
 from sentinel.training.processes.launch import count_processes, launch
 from sentinel.training.reproduction.reproducibility import TIMEOUT_S, Verdict, repeating
 
 RECORD, SCORES, PICTURES = "training.json", "scores.parquet", "pictures"
+UNFINISHED = ".unfinished"  # ends the name of a folder
 CHECKPOINTS, PROBE, JOB = "checkpoints", "probe", "job"  # in the folder of an unfinished training
 REMEMBERED = "training"  # folder of the home: decisions for this machine's card and model
 NEEDED_BYTES = 500_000_000
@@ -87,10 +92,12 @@ def fit(
     }
     kept = Kept(home / REMEMBERED, unfinished / CHECKPOINTS, unfinished / PROBE, fingerprint, facts={"run_id": run_id})
     unfinished.mkdir(parents=True, exist_ok=True)
+    (kept.checkpoints / BAD_BATCHES).unlink(missing_ok=True)
     bounded = memory.refusing()
     with out_of_memory_in_a_sentence(), bounded, deterministic(settings.seed, settings.deterministic):
         source = open_source(table, splits, home)
-        fitted = _fit(source, settings, hardware, memory, kept, unfinished, progress, log_metric)
+        with _bad_rows_by_their_ids(source, kept.checkpoints, bad_batches_file(out)):
+            fitted = _fit(source, settings, hardware, memory, kept, unfinished, progress, log_metric)
     progress(96, 100, "writing the model, its scores and pictures")
     with complete_folder(out) as folder:
         fitted.net.save(folder)
@@ -110,7 +117,34 @@ def fit(
 
 def unfinished_folder(out: Path) -> Path:
     """What a training whose result will be `out` keeps until then: checkpoints, rows that do not fit the memory."""
-    return out.with_name(f"{out.name}.unfinished")
+    return out.with_name(f"{out.name}{UNFINISHED}")
+
+
+def remove_unfinished(folder: Path) -> None:
+    """What killed trainings left in `folder`, whose code or settings are others now. Only while none trains there."""
+    for left in folder.glob(f"*{UNFINISHED}"):
+        shutil.rmtree(left)
+
+
+def bad_batches_file(out: Path) -> Path:
+    """The transactions of the batches that ended a training of `out`; it stays when another one succeeds."""
+    return out.with_name(f"{out.name}.{BAD_BATCHES}")
+
+
+@contextmanager
+def _bad_rows_by_their_ids(source: Source, checkpoints: Path, file: Path) -> Generator[None]:
+    """The loop knows rows by their positions alone. Raises BadRows in its place."""
+    try:
+        yield
+    except TrainingFailed as error:
+        batches = read_bad_batches(checkpoints)
+        if not batches:
+            raise
+        positions = np.unique(np.concatenate([np.asarray(each, np.int64) for each in batches.values()]))
+        ids = source.rows("train", ["transaction_id"], positions)["transaction_id"].to_pylist()
+        by_position = dict(zip(positions.tolist(), ids, strict=True))
+        write_json(file, {str(number): [by_position[each] for each in rows] for number, rows in batches.items()})
+        raise BadRows(str(error).replace(str(checkpoints / BAD_BATCHES), str(file)), file) from error
 
 
 def unfinished_run(out: Path) -> str | None:

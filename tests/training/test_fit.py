@@ -16,7 +16,8 @@ from sentinel.metrics import pr_auc
 from sentinel.model.network import FraudNet
 from sentinel.storage import listing
 from sentinel.training.data.splits import read_splits, split
-from sentinel.training.fit import fit
+from sentinel.training.fit import fit, remove_unfinished
+from sentinel.training.loop.not_finite import BAD_BATCHES, BadRows
 from sentinel.training.reproduction.weights import compare_files
 from tests.fresh_process import in_a_fresh_process
 from tests.training.conftest import SETTINGS, TIMES
@@ -163,3 +164,27 @@ def test_a_second_run_is_the_same_to_the_bit(run: Run, table: FeatureTable) -> N
     del first["training.json"], second["training.json"]  # it has seconds in it
     del first["pictures/training_curves.png"], second["pictures/training_curves.png"]
     assert first == second
+
+
+def test_batches_that_end_a_training_are_kept_by_the_ids_of_their_transactions(run: Run, table: FeatureTable) -> None:
+    settings = SETTINGS.model_copy(update={"learning_rate": 1e38, "max_skipped_steps": 0, "epochs": 2})
+    with pytest.raises(BadRows) as failed:
+        run_fit(run.home, table, "bad", settings)
+    file = run.home / f"bad.{BAD_BATCHES}"
+    assert failed.value.file == file and f"These batches are in {file}" in str(failed.value)
+    batches = json.loads(file.read_text())
+    train = read_part(
+        run.home / run.splits.table, read_splits(run.splits.locate(run.home)), "train", ["transaction_id", "is_fraud"]
+    )
+    known = dict(zip(train["transaction_id"].to_pylist(), train["is_fraud"].to_pylist(), strict=True))
+    assert all(
+        len(ids) > 16 and set(ids) <= known.keys() and any(known[each] for each in ids) for ids in batches.values()
+    )
+    assert not np.array_equal(train["transaction_id"].to_numpy(), np.arange(len(train))), "positions would do"
+
+
+def test_what_killed_trainings_left_is_removed_and_finished_ones_are_not(tmp_path: Path) -> None:
+    for name in ("a.unfinished/checkpoints", "b.unfinished", "b", f"c.{BAD_BATCHES}"):
+        (tmp_path / name).mkdir(parents=True)
+    remove_unfinished(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"b", f"c.{BAD_BATCHES}"}

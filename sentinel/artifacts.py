@@ -158,6 +158,7 @@ class GateReport(Artifact):
     run_id: str
     passed: bool
     failed: tuple[str, ...]
+    undecided: tuple[str, ...] = ()  # gates whose data do not suffice to tell: a reviewer decides
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)

@@ -295,6 +295,12 @@ class Promotion(Section):
     review: Literal["auto", "manual"] = "auto"
 
 
+class Release(Section):
+    """Where releases are published beside MLflow's artifacts: S3 when `s3` is there."""
+
+    s3: S3Remote | None = None
+
+
 class Services(Section):
     """Servers used instead of the embedded ones; the usual environment variables win over these."""
 
@@ -320,6 +326,7 @@ class Config(Section):
     training: Training = Training()
     export: Export = Export()
     promotion: Promotion = Promotion()
+    release: Release = Release()
     services: Services = Services()
     schedule: Schedule = Schedule()
     file: Path = Field(exclude=True)

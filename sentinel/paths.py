@@ -89,6 +89,10 @@ class Paths:
     def decisions(self, name: str) -> Path:
         return self.home / "decisions" / f"{name}.jsonl"
 
+    @property
+    def keys(self) -> Path:
+        return self.home / "keys"
+
     def lock(self, name: str) -> Path:
         return self.home / "locks" / f"{name}.lock"
 

@@ -25,6 +25,7 @@ from sentinel.errors import GateFailed, RecordInvalid
 from sentinel.paths import Paths
 from sentinel.promotion.catalogue import Catalogue, StoredVersion, read_catalogue
 from sentinel.promotion.decisions import Verdict, append_decision, read_chain
+from sentinel.promotion.keys import signing_key
 from sentinel.promotion.layout import FACTS, GATES, NOT_MEASURED, Champion, protect
 from sentinel.promotion.quality import read_quality
 from sentinel.storage import sha256_file
@@ -170,7 +171,7 @@ class Registry:
             "champion_before": before,
             "champion_after": self.catalogue().aliases.get(CHAMPION),
         }
-        return append_decision(self.paths.decisions(self.name), decision)
+        return append_decision(self.paths.decisions(self.name), decision, signing_key(self.paths.keys))
 
     def _move_champion(self, version: str) -> None:
         from sentinel.promotion.release import verify_release

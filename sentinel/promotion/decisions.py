@@ -27,7 +27,7 @@ class Verdict(NamedTuple):
 
 
 def decide_promotion(report: GateReport, review: Literal["auto", "manual"]) -> Verdict:
-    """Pure: a failed gate rejects, whoever reviews; an undecided one waits; else the review setting says who decides."""
+    """Pure: a failed gate rejects, whoever reviews; an undecided one waits; else `review` says who decides."""
     if report.failed or not report.passed:
         return Verdict("rejected", f"Failed: {', '.join(report.failed) or 'the gates did not pass'}.")
     if report.undecided:

@@ -2,31 +2,59 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from sentinel.promotion.layout import FACTS, GATES
+from sentinel.promotion.pictures import inline, title
 from sentinel.promotion.quality import estimate, in_words, read_quality
 
-_MOST_PICTURE_BYTES = 2_000_000  # base64 adds a third, and the whole page stays under 3 MB
 # (heading, key in measurements.json's variants)
 _VARIANT_COLUMNS = (
     ("pr_auc", "pr_auc"), ("flips", "flips"), ("flipped minor units", "flipped_amount_minor"), ("bytes", "bytes"),
     ("p50 ms", "latency_p50_ms"), ("p99 ms", "latency_p99_ms"), ("rows/s at 256", "throughput_256_rows_per_s"),
     ("integer products", "integer_matrix_products"),
 )  # fmt: skip
-_OUTCOMES = {"passed": "passed", "failed": "failed", "not_applicable": "not applicable"}
+_OUTCOMES = {
+    "passed": "passed", "failed": "failed", "undecided": "a reviewer decides", "not_applicable": "not applicable",
+}  # fmt: skip
+# What needs attention comes first.
+_GROUPS = {
+    "failed": "Failed", "undecided": "Not enough data to tell: a reviewer decides", "passed": "Passed",
+    "not_applicable": "Not applicable here",
+}  # fmt: skip
+_FIGURES = (
+    "pr_auc", "roc_auc", "recall", "expected_calibration_error", "latency_p99_ms", "test_rows", "test_frauds",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gates come to. `outcome` is passed, failed or undecided."""
+
+    outcome: str
+    word: str
+    sentence: str
 
 
 def render_report(folder: Path, pictures: list[Path]) -> str:
-    """The report of the release that is being built in `folder`."""
-    kept, left_out = _inline(pictures)
-    return _environment().get_template("report.html").render(**_content(folder), pictures=kept, left_out=left_out)
+    """The report of the release that is being built in `folder`. Pictures of gates have the room before the others."""
+    content = _content(folder)
+    gates = content["judged"]["gates"]
+    of_gates = {gate["name"]: folder / gate["picture"] for gate in gates if gate.get("picture")}
+    shown = inline([*of_gates.values(), *pictures])
+    addresses = {name: shown.addresses.get(picture) for name, picture in of_gates.items()}
+    others = [{"title": title(one), "address": shown.addresses[one]} for one in pictures if one in shown.addresses]
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(**content, groups=_groups(gates, addresses), pictures=others, left_out=shown.left_out, figures=_FIGURES)
+    )
 
 
 def render_card(folder: Path) -> str:
@@ -45,6 +73,9 @@ def _content(folder: Path) -> dict[str, Any]:
     return {
         "facts": facts,
         "judged": judged,
+        "verdict": _verdict(judged),
+        "changes": [],
+        "libraries": [],
         "outcomes": _OUTCOMES,
         "metrics": sorted(facts["metrics"].items()),
         "splits": _read(folder / "splits.json"),
@@ -66,20 +97,27 @@ def _variants(measurements: dict[str, Any]) -> list[dict[str, Any]]:
     return cast("list[dict[str, Any]]", measured)
 
 
-def _inline(pictures: list[Path]) -> tuple[list[dict[str, str]], list[str]]:
-    """Pictures as data addresses while they fit, and the names of those that do not."""
-    kept: list[dict[str, str]] = []
-    left_out: list[str] = []
-    room = _MOST_PICTURE_BYTES
-    for picture in pictures:
-        title = picture.stem.replace("_", " ").replace("-", " ")
-        if picture.stat().st_size > room:
-            left_out.append(title)
-            continue
-        room -= picture.stat().st_size
-        content = base64.b64encode(picture.read_bytes()).decode()
-        kept.append({"title": title, "address": f"data:image/png;base64,{content}"})
-    return kept, left_out
+def _verdict(judged: dict[str, Any]) -> Verdict:
+    failed, undecided = judged["failed"], judged.get("undecided", [])
+    if failed or not judged["passed"]:
+        return Verdict("failed", "failed", f"This version must not serve. Failed: {', '.join(failed)}.")
+    if undecided:
+        return Verdict(
+            "undecided", "a reviewer decides",
+            f"No gate failed, and the data do not suffice to tell about {', '.join(undecided)}: a reviewer decides.",
+        )  # fmt: skip
+    return Verdict("passed", "passed", "Every gate passed: this version may serve.")
+
+
+def _groups(gates: list[dict[str, Any]], addresses: dict[str, str | None]) -> list[dict[str, Any]]:
+    groups = [
+        {
+            "title": heading,
+            "gates": [{**gate, "address": addresses.get(gate["name"])} for gate in gates if gate["outcome"] == outcome],
+        }
+        for outcome, heading in _GROUPS.items()
+    ]
+    return [group for group in groups if group["gates"]]
 
 
 def _environment() -> Environment:

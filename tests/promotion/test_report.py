@@ -29,7 +29,7 @@ def test_report_fetches_nothing(rejected: Path, tmp_path: Path) -> None:
     page = render_report(rejected, [tmp_path / "curve.png"])
 
     assert 'src="data:image/png;base64,' in page
-    assert not re.search(r"""(src|href)=["'](?!data:)|@import|url\(|<script""", page)
+    assert not re.search(r"""(src|href)=["'](?!data:|#)|@import|url\(|<script""", page)
 
 
 def test_report_says_the_verdict_in_words_and_every_gate_with_value_and_threshold(rejected: Path) -> None:
@@ -40,6 +40,7 @@ def test_report_says_the_verdict_in_words_and_every_gate_with_value_and_threshol
         assert f"<b>{gate['name']}</b>" in page
     assert "at least 0.99" in page
     assert page.count('<span class="mark failed">failed</span>') == 2  # the verdict and the one gate
+    assert page.index("<b>pr_auc_floor</b>") < page.index("<b>data_validation</b>"), "what failed comes first"
 
 
 def test_report_and_card_say_what_the_budget_means_and_the_quality_of_every_slice(rejected: Path) -> None:

@@ -39,7 +39,8 @@ $(READY): $(LOCK) $(WITH_SPARK) requirements/bootstrap.lock pyproject.toml
 	@echo "Setting up .venv from $(LOCK), every file checked by its hash ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install -qqq --no-input --require-hashes -r requirements/bootstrap.lock 2>&1
-	@$(BIN)/uv pip sync --quiet --require-hashes $(TORCH) --python $(BIN)/python $(LOCK)
+	@# compiled once here: where Python may write no bytecode, each command would compile thousands of files anew
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes $(TORCH) --python $(BIN)/python $(LOCK)
 	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --offline --python $(BIN)/python --editable .
 	@rm -f .venv/.installed-cpu .venv/.installed-gpu && touch $@
 	@$(if $(WITH_SPARK),$(MAKE) --no-print-directory spark)

@@ -30,6 +30,7 @@ max_loss_to_champion = 1.0
 epochs = 2
 width = 16
 bins = 8
+trees = 12
 """
 
 

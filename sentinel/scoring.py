@@ -6,6 +6,7 @@ Knows nothing of torch, tables or thresholds. Inputs and output are those of the
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from pathlib import Path
@@ -19,6 +20,7 @@ from sentinel.errors import RecordInvalid, ServiceUnavailable
 
 _runtime: Any = onnxruntime  # the library carries no types
 PROVIDER = "CPUExecutionProvider"
+logger = logging.getLogger("sentinel.scoring")
 _LOG_ERRORS_ONLY = 3
 _BLOCK = 512  # rows of one run in `score`: the encoded block stays in the processor's cache
 
@@ -28,17 +30,24 @@ Probability = npt.NDArray[np.float32]
 
 
 class Scorer:
-    """Scores rows with one graph on the CPU. Raises RecordInvalid when the file is no graph of ours."""
+    """Scores rows with one graph. Raises RecordInvalid when the file is no graph of ours."""
 
-    def __init__(self, graph: Path, threads: int = 1, *, optimized: Path | None = None) -> None:
-        """`optimized`: where the graph is written as ONNX Runtime will execute it on this machine."""
-        self._session = _session(graph, _options(threads, optimized))
+    def __init__(
+        self, graph: Path, threads: int = 1, *, provider: str = PROVIDER, optimized: Path | None = None
+    ) -> None:
+        """`optimized`: where the graph is written as ONNX Runtime will execute it on this machine.
+
+        Raises ServiceUnavailable when another provider than `provider` would compute: ONNX Runtime falls back silently.
+        """
+        self._session = _session(graph, _options(threads, optimized), provider)
         self.providers: tuple[str, ...] = tuple(cast(list[str], self._session.get_providers()))
-        if self.providers != (PROVIDER,):
+        if self.providers != tuple(_in_order(provider)):
             raise ServiceUnavailable(
-                f"{graph.name} runs on {', '.join(self.providers)}, not on {PROVIDER} alone: its measurements would "
-                "not be those of serving. Install the locked ONNX Runtime (make run does)."
+                f"{graph.name} runs on {', '.join(self.providers)}, not on {provider}: its measurements would not be "
+                "those of serving. See with `sentinel doctor` what this machine has, and install the locked ONNX "
+                "Runtime (make run does)."
             )
+        logger.info("%s runs on %s with %d threads.", graph.name, ", ".join(self.providers), threads)
         self._has_categorical = "categorical" in [node.name for node in self._session.get_inputs()]
 
     def score(self, numeric: Numeric, categorical: Categorical | None = None) -> Probability:
@@ -88,9 +97,24 @@ def _options(threads: int, optimized: Path | None) -> Any:
     return options
 
 
-def _session(graph: Path, options: Any) -> Any:
+def available_providers() -> list[str]:
+    """What this ONNX Runtime can compute on here; the one that asks a remote service is none of them."""
+    return [name for name in cast(list[str], _runtime.get_available_providers()) if name != "AzureExecutionProvider"]
+
+
+def _in_order(provider: str) -> list[str]:
+    """ONNX Runtime always has its CPU provider behind another one, for what that does not compute."""
+    return [provider] if provider == PROVIDER else [provider, PROVIDER]
+
+
+def _session(graph: Path, options: Any, provider: str) -> Any:
+    if provider not in _runtime.get_available_providers():
+        raise ServiceUnavailable(
+            f"{provider} is not among what this ONNX Runtime has ({', '.join(available_providers())}). Install the "
+            "locked packages for this machine (make run does)."
+        )
     try:
-        return _runtime.InferenceSession(os.fspath(graph), options, providers=[PROVIDER])
+        return _runtime.InferenceSession(os.fspath(graph), options, providers=_in_order(provider))
     except Exception as error:  # ONNX Runtime's own exception classes have no common base but this one
         raise RecordInvalid(
             f"{graph} is no graph that ONNX Runtime can load ({error}). Export the model anew."

@@ -11,6 +11,7 @@ from tasks.package import package
 from tasks.promote import promote, standing_decision
 from tasks.pull import pull
 from tasks.quantize import choose, quantize
+from tasks.quantize_grid import quantize_grid
 from tasks.register import register
 from tasks.reproduce import reproduce
 from tasks.split import split
@@ -19,6 +20,6 @@ from tasks.validate import validate
 
 __all__ = [
     "audit", "choose", "compare", "export", "features", "features_of_champion", "find_champion_data", "find_opponent",
-    "gate", "materialize", "package", "point_feast_at", "promote", "pull", "quantize", "register", "reproduce",
-    "split", "standing_decision", "train", "validate",
+    "gate", "materialize", "package", "point_feast_at", "promote", "pull", "quantize", "quantize_grid", "register",
+    "reproduce", "split", "standing_decision", "train", "validate",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Stage quantize: FP32 and INT8 measured side by side; and the choice between them, which costs nothing."""
+"""Stage quantize: fp32 and INT8 variants measured side by side; and the choice between them, which costs nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def quantize(work: Work, onnx: OnnxModel, trained: TrainedModel, table: FeatureT
         onnx, trained, table, splits, run.config.export, home=run.paths.home, out=work.out, progress=work.progress
     )
     log_metrics(run, variants.run_id, _figures(work.out / "measurements.json"))
-    log_files(run, variants.run_id, [work.out / "measurements.json"], "export")
+    log_files(run, variants.run_id, [work.out / "measurements.json", work.out / "pareto.png"], "export")
     return variants
 
 

@@ -1,9 +1,10 @@
-"""The INT8 graph: static quantization (QDQ, per channel) of the network's dense layers.
+"""INT8 graphs: dynamic and static (QDQ) quantization of the network's dense layers.
 
 What stays in floating point, and why: the derived features are float64 formulas, and the encoding after them is cheap;
 the last layer makes the logit, and in 8 bits it would leave some 250 distinct scores and flip twice the decisions.
-The inputs of the first layer lie in [0, 1], so that the plain minimum and maximum are the right ranges: percentile
-and entropy calibration, 7-bit weights and signed activations were tried and changed nothing that noise does not.
+The inputs of the first layer lie in [0, 1], so that the plain minimum and maximum are the right ranges for them.
+
+A dynamic graph takes its ranges from the rows of each call, so that an answer depends on the rows beside it.
 """
 
 # onnx and onnxruntime carry no types or loose ones:
@@ -13,15 +14,23 @@ and entropy calibration, 7-bit weights and signed activations were tried and cha
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    CalibrationMethod,
+    QuantFormat,
+    QuantType,
+    quantize_dynamic,
+    quantize_static,
+)
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from sentinel.errors import TrainingFailed
@@ -29,10 +38,11 @@ from sentinel.export.rows import Rows
 from sentinel.scoring import Scorer
 from sentinel.storage import complete_file
 
-METHOD = "static QDQ, per channel, MinMax"
+Calibration = Literal["MinMax", "Entropy", "Percentile"]
 _SEED = 7
 _MOST_FRAUDS = 0.25  # of the calibration rows
 _BATCH = 512
+_DENSE = ("Gemm", "MatMul")
 INTEGER_PRODUCTS = frozenset(
     {
         "QLinearMatMul", "QLinearConv", "QGemm", "MatMulInteger", "ConvInteger", "MatMulIntegerToFloat",
@@ -41,31 +51,62 @@ INTEGER_PRODUCTS = frozenset(
 )  # fmt: skip
 
 
-def write_int8(fp32: Path, path: Path, calibration: Rows, scratch: Path) -> None:
-    """Quantize `fp32` into `path` with ranges of the calibration rows. Temporary files lie in `scratch`."""
-    prepared = scratch / "prepared.onnx"
+@dataclass(frozen=True)
+class Prepared:
+    """An fp32 graph whose shapes are inferred, and the names of its dense layers; `scratch` holds what is temporary."""
+
+    graph: Path
+    layers: tuple[str, ...]
+    scratch: Path
+
+
+@contextmanager
+def prepared(fp32: Path, scratch: Path) -> Generator[Prepared]:
+    """What every quantization of `fp32` begins with. Raises TrainingFailed when there is nothing to quantize."""
+    graph = scratch / "prepared.onnx"
     with _temporary_files_in(scratch):
-        quant_pre_process(fp32, prepared, skip_symbolic_shape=True)
-        layers = dense_layers(onnx.load(prepared))
+        quant_pre_process(fp32, graph, skip_symbolic_shape=True)
+        layers = dense_layers(onnx.load(graph))
         if not layers:
             raise TrainingFailed(f"{fp32.name} has no dense layer to quantize: its network is another than FraudNet.")
-        quantize_static(
-            prepared,
-            path,
-            _Batches(calibration),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=["Gemm", "MatMul"],
-            nodes_to_quantize=layers,
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            calibrate_method=CalibrationMethod.MinMax,
-        )
-    prepared.unlink()
-    graph = _tidied(onnx.load(path))
-    onnx.checker.check_model(graph, full_check=True)
-    with complete_file(path) as temporary:
-        temporary.write_bytes(graph.SerializeToString(deterministic=True))
+        yield Prepared(graph, tuple(layers), scratch)
+    graph.unlink()
+
+
+def write_static(
+    source: Prepared,
+    path: Path,
+    calibration: Rows,
+    *,
+    per_channel: bool,
+    method: Calibration = "MinMax",
+    left_out: Collection[str] = (),
+) -> None:
+    """Quantize weights and activations with ranges of the calibration rows; layers `left_out` stay fp32."""
+    quantize_static(
+        source.graph,
+        path,
+        _Batches(calibration),
+        quant_format=QuantFormat.QDQ,
+        op_types_to_quantize=list(_DENSE),
+        nodes_to_quantize=[layer for layer in source.layers if layer not in left_out],
+        per_channel=per_channel,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        calibrate_method=CalibrationMethod[method],
+    )
+    _write_tidied(path)
+
+
+def write_dynamic(source: Prepared, path: Path) -> None:
+    """Quantize the weights; activations take their range from each call."""
+    graph = onnx.load(source.graph)
+    del graph.graph.value_info[:]  # ONNX Runtime replaces Gemm by MatMul and Add, and would stumble over the old shapes
+    layers = [*source.layers, *(f"{layer}_MatMul" for layer in source.layers)]
+    quantize_dynamic(
+        graph, path, op_types_to_quantize=list(_DENSE), nodes_to_quantize=layers, weight_type=QuantType.QInt8
+    )
+    _write_tidied(path)
 
 
 def dense_layers(graph: onnx.ModelProto) -> list[str]:
@@ -75,7 +116,7 @@ def dense_layers(graph: onnx.ModelProto) -> list[str]:
         for tensor in graph.graph.initializer
         if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) == 2
     }
-    products = (node for node in graph.graph.node if node.op_type in ("Gemm", "MatMul"))
+    products = (node for node in graph.graph.node if node.op_type in _DENSE)
     return [node.name for node in products if 1 not in stored.get(node.input[1], [1])]
 
 
@@ -95,6 +136,13 @@ def count_integer_products(graph: Path, scratch: Path) -> int:
     nodes = onnx.load(optimized).graph.node
     optimized.unlink()
     return sum(node.op_type in INTEGER_PRODUCTS for node in nodes)
+
+
+def _write_tidied(path: Path) -> None:
+    graph = _tidied(onnx.load(path))
+    onnx.checker.check_model(graph, full_check=True)
+    with complete_file(path) as temporary:
+        temporary.write_bytes(graph.SerializeToString(deterministic=True))
 
 
 def _tidied(model: onnx.ModelProto) -> onnx.ModelProto:

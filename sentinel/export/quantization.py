@@ -1,4 +1,4 @@
-"""Stage quantize: the FP32 and the INT8 variant, both measured here, with what each figure was computed from.
+"""Stage quantize: the variants of every run, measured here, with what each figure was computed from.
 
 Every variant decides at the one threshold that training set on the calibration part. A threshold of its own for
 each variant was tried: INT8 then flipped .020 % of the decisions instead of .022 %, not worth a second owner.
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,19 @@ import pyarrow.parquet as pq
 from sentinel.artifacts import FeatureTable, OnnxModel, Splits, TrainedModel, Variants
 from sentinel.config import Export
 from sentinel.errors import RecordInvalid
-from sentinel.export.choice import FP32, INT8, MEASUREMENTS
-from sentinel.export.int8_graph import METHOD, count_integer_products, sample_calibration, write_int8
-from sentinel.export.measurement import as_figures, measure_latencies_ms, measure_quality, measure_throughput
+from sentinel.export.choice import FP32, MEASUREMENTS
+from sentinel.export.int8_graph import count_integer_products, prepared, sample_calibration
+from sentinel.export.measurement import (
+    as_figures,
+    measure_batch_shift,
+    measure_latencies_ms,
+    measure_quality,
+    measure_throughput,
+)
 from sentinel.export.onnx_graph import GRAPH
+from sentinel.export.pareto import PICTURE, draw_pareto
 from sentinel.export.rows import Rows, read_rows
+from sentinel.export.variants import IN_EVERY_RUN, Variant, write_variants
 from sentinel.progress import Progress, silent
 from sentinel.scoring import PROVIDER, Probability, Scorer
 from sentinel.storage import complete_folder, require_free_disk, sha256_file, sha256_path, write_json
@@ -47,57 +55,77 @@ def quantize(
     out: Path,
     progress: Progress = silent,
 ) -> Variants:
-    """Write fp32.onnx, int8.onnx, measurements.json, and the scores and latency samples of each as evidence."""
+    """Write a graph a variant, measurements.json, pareto.png, and the scores and latency samples of each as evidence.
+
+    Raises RecordInvalid when the training recorded no threshold.
+    """
     source = onnx.locate(home) / GRAPH
-    require_free_disk(out, 6 * source.stat().st_size + _EVIDENCE_BYTES)
-    threshold = _threshold(trained.locate(home))
+    require_free_disk(out, 8 * source.stat().st_size + _EVIDENCE_BYTES)
+    threshold = read_threshold(trained.locate(home))
+    steps = steps_of(IN_EVERY_RUN)
     with complete_folder(out) as folder:
-        graphs = {name: folder / f"{name}.onnx" for name in (FP32, INT8)}
-        shutil.copyfile(source, graphs[FP32])
-        progress(0, 6, "calibrating")
-        calibration = read_rows("calibration", trained, table, splits, home)
-        calibration = calibration.take(sample_calibration(calibration.labels, export.calibration_rows))
-        write_int8(source, graphs[INT8], calibration, folder)
-        progress(1, 6, "reading the test rows")
+        progress(0, steps, "calibrating")
+        calibration = read_calibration(trained, table, splits, export, home)
+        with prepared(source, folder) as ready:
+            write_variants(IN_EVERY_RUN, source, ready, calibration, folder)
+        progress(1, steps, "reading the test rows")
         rows = read_rows("test", trained, table, splits, home)
-        variants = _measure(graphs, rows, threshold, folder, progress)
-        write_json(folder / MEASUREMENTS, _record(variants, threshold, len(rows), calibration))
-    progress(6, 6, "both variants measured")
+        figures = measure_variants(IN_EVERY_RUN, rows, threshold, folder, progress)
+        record = make_record(figures, threshold, len(rows), calibration)
+        write_json(folder / MEASUREMENTS, record)
+        draw_pareto(record["variants"], folder / PICTURE)
+    progress(steps, steps, "every variant measured")
     return Variants(path=os.path.relpath(out, home), sha256=sha256_path(out), run_id=onnx.run_id)
 
 
-def _measure(
-    graphs: dict[str, Path], rows: Rows, threshold: float, folder: Path, progress: Progress
+def steps_of(variants: Sequence[Variant]) -> int:
+    return len(variants) + 3
+
+
+def read_calibration(trained: TrainedModel, table: FeatureTable, splits: Splits, export: Export, home: Path) -> Rows:
+    """The rows that static ranges are taken from."""
+    rows = read_rows("calibration", trained, table, splits, home)
+    return rows.take(sample_calibration(rows.labels, export.calibration_rows))
+
+
+def measure_variants(
+    variants: Sequence[Variant], rows: Rows, threshold: float, folder: Path, progress: Progress = silent
 ) -> dict[str, dict[str, Any]]:
-    """The figures of each variant; their evidence is written beside the graphs."""
+    """The figures of each variant by its name; their evidence is written beside the graphs. The first one is fp32."""
+    wanted = {variant.name: variant for variant in variants}
+    graphs = {name: folder / f"{name}.onnx" for name in wanted}
     scores: dict[str, Probability] = {}
     for done, (name, graph) in enumerate(graphs.items(), start=2):
-        progress(done, 6, f"scoring the test rows with {name}")
-        scores[name] = Scorer(graph, _SCORING_THREADS).score(rows.numeric, rows.categorical)
+        progress(done, steps_of(variants), f"scoring the test rows with {name}")
+        scores[name] = Scorer(graph, _SCORING_THREADS, provider=wanted[name].provider).score(
+            rows.numeric, rows.categorical
+        )
         _write_scores(folder / f"scores_{name}.parquet", rows, scores[name])
-    progress(4, 6, "measuring latency and throughput")
-    scorers = {name: Scorer(graph) for name, graph in graphs.items()}
+    progress(len(graphs) + 2, steps_of(variants), "measuring latency and throughput")
+    scorers = {name: Scorer(graph, provider=wanted[name].provider) for name, graph in graphs.items()}
     samples = measure_latencies_ms(scorers, rows)
-    variants: dict[str, dict[str, Any]] = {}
+    figures: dict[str, dict[str, Any]] = {}
     for name, graph in graphs.items():
         write_json(folder / f"latency_{name}.json", {"samples_ms": samples[name], "threads": 1})
         quality = measure_quality(rows, scores[name], scores[FP32], threshold)
-        variants[name] = {
+        figures[name] = {
+            "description": wanted[name].description,
             "bytes": graph.stat().st_size,
             "sha256": sha256_file(graph),
             "integer_matrix_products": count_integer_products(graph, folder),
             "providers": list(scorers[name].providers),
+            "batch_shift": measure_batch_shift(scorers[name], rows),
             **as_figures(quality, samples[name], measure_throughput(scorers[name], rows)),
         }
-    return variants
+    return figures
 
 
-def _record(variants: dict[str, dict[str, Any]], threshold: float, rows: int, calibration: Rows) -> dict[str, Any]:
+def make_record(figures: dict[str, dict[str, Any]], threshold: float, rows: int, calibration: Rows) -> dict[str, Any]:
+    """The content of measurements.json."""
     return {
-        "variants": variants,
+        "variants": figures,
         "threshold": threshold,
         "test_rows": rows,
-        "method": METHOD,
         "calibration_rows": len(calibration),
         "calibration_frauds": int(calibration.labels.sum()),
         "machine": {
@@ -109,7 +137,7 @@ def _record(variants: dict[str, dict[str, Any]], threshold: float, rows: int, ca
     }
 
 
-def _threshold(trained: Path) -> float:
+def read_threshold(trained: Path) -> float:
     threshold = json.loads((trained / "training.json").read_text()).get("threshold")
     if not isinstance(threshold, float | int) or not np.isfinite(threshold):
         raise RecordInvalid(f"{trained / 'training.json'} names no threshold ({threshold!r}). Train the model again.")

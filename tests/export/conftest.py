@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from sentinel.artifacts import FeatureTable, Splits, TrainedModel
+from sentinel.artifacts import FeatureTable, OnnxModel, Splits, TrainedModel
+from sentinel.export.onnx_graph import export
 from sentinel.metrics import threshold_at_fpr
 from sentinel.model.derived import DerivedFeatures
 from sentinel.model.encoding import Encoding
@@ -61,6 +62,11 @@ def one_thread() -> Generator[None]:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     return train_small(tmp_path_factory.mktemp("trained"), ["country", "channel"])
+
+
+@pytest.fixture(scope="session")
+def onnx_model(trained: Trained) -> OnnxModel:
+    return export(*trained.artifacts, home=trained.home, out=trained.home / "onnx")
 
 
 @pytest.fixture(scope="session")

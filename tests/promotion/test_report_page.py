@@ -44,9 +44,11 @@ def luminance(colour: str) -> float:
 def test_every_word_stands_out_from_its_ground(browser: Browser, release: Path, scheme: str) -> None:
     script = """() => [...document.querySelectorAll('p, td, th, dt, dd, h1, h2, h3, span, b, a, summary, figcaption')]
       .filter(one => one.innerText && one.checkVisibility()).map(one => {
-        let ground = one; const clear = 'rgba(0, 0, 0, 0)';
-        while (ground.parentElement && getComputedStyle(ground).backgroundColor === clear) ground = ground.parentElement;
-        return [getComputedStyle(one).color, getComputedStyle(ground).backgroundColor, one.innerText.slice(0, 40)];
+        let ground = one;
+        const clear = 'rgba(0, 0, 0, 0)';
+        const back = (element) => getComputedStyle(element).backgroundColor;
+        while (ground.parentElement && back(ground) === clear) ground = ground.parentElement;
+        return [getComputedStyle(one).color, back(ground), one.innerText.slice(0, 40)];
       })"""
     with opened(browser, (release / "report.html").as_uri(), scheme=scheme) as page:  # type: ignore[arg-type]
         found = page.evaluate(script)

@@ -13,7 +13,7 @@ import torch
 
 from sentinel.artifacts import OnnxModel
 from sentinel.errors import TrainingFailed
-from sentinel.export.onnx_graph import measure_parity, write_graph
+from sentinel.export.onnx_graph import export, measure_parity, write_graph
 from sentinel.export.rows import read_rows
 from sentinel.model.network import FraudNet
 from sentinel.scoring import Scorer

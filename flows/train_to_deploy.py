@@ -71,9 +71,13 @@ def make_champion(run: Run) -> RunResult:
     report = tasks.gate(run, validated, splits, audit, online, trained, onnx, candidates, champion, champion_table)
     decision = tasks.standing_decision(run, candidates)
     if decision is None:
-        release = tasks.package(run, raw, validated, table, splits, trained, onnx, candidates, report)
+        libraries = tasks.libraries(run)
+        release = tasks.package(run, raw, validated, table, splits, trained, onnx, candidates, report, libraries)
+        tasks.publish_where_configured(run, release)
         version = tasks.register(run, release)
         decision = tasks.promote(run, report, version)
+    else:
+        tasks.publish_where_configured(run, decision)
     return read_result(run, raw, validated, drift, report, decision)
 
 

@@ -16,7 +16,8 @@ from sentinel.errors import DataDamaged
 from sentinel.storage import listing, sha256_file, sha256_path
 
 _CONFIG = ConfigDict(extra="forbid")
-MANIFEST = "manifest.json"  # of a release: the sha256 and bytes of every other file
+MANIFEST = "manifest.json"  # of a release: the sha256 and bytes of every other file but the signature
+SIGNATURE = "model.sig"  # of a release: beside its manifest, not in it, as no two signatures are equal
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
@@ -162,6 +163,14 @@ class GateReport(Artifact):
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
+class Libraries(Artifact):
+    """`path`: folder with bom.json (CycloneDX) and libraries.json: licences and known vulnerabilities of the lock."""
+
+    stage: ClassVar[str] = "libraries"
+    checked: bool  # whether a database of vulnerabilities was reached
+
+
+@dataclass(frozen=True, kw_only=True, config=_CONFIG)
 class OfRelease(Artifact):
     """`path`: the immutable folder of a release; `sha256` is its name and that of its manifest."""
 
@@ -170,7 +179,9 @@ class OfRelease(Artifact):
         if not (folder / MANIFEST).is_file() or sha256_file(folder / MANIFEST) != self.sha256:
             return False
         files = json.loads((folder / MANIFEST).read_text())["files"]
-        return listing(folder) == {name: kept["sha256"] for name, kept in files.items()} | {MANIFEST: self.sha256}
+        found = listing(folder)
+        is_signed = found.pop(SIGNATURE, None) is not None
+        return is_signed and found == {name: kept["sha256"] for name, kept in files.items()} | {MANIFEST: self.sha256}
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
@@ -179,6 +190,14 @@ class Release(OfRelease):
     run_id: str
     passed: bool
     model_sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, config=_CONFIG)
+class PublishedRelease(OfRelease):
+    """`path` and `sha256`: those of the release that lies at `url`, too."""
+
+    stage: ClassVar[str] = "publish"
+    url: str
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)

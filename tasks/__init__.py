@@ -6,9 +6,11 @@ from tasks.compare import compare
 from tasks.export import export
 from tasks.features import features, point_feast_at
 from tasks.gate import features_of_champion, find_opponent, gate
+from tasks.libraries import libraries
 from tasks.materialize import materialize
 from tasks.package import package
 from tasks.promote import promote, standing_decision
+from tasks.publish import publish_where_configured
 from tasks.pull import pull
 from tasks.quantize import choose, quantize
 from tasks.quantize_grid import quantize_grid
@@ -20,6 +22,6 @@ from tasks.validate import validate
 
 __all__ = [
     "audit", "choose", "compare", "export", "features", "features_of_champion", "find_champion_data", "find_opponent",
-    "gate", "materialize", "package", "point_feast_at", "promote", "pull", "quantize", "quantize_grid", "register",
-    "reproduce", "split", "standing_decision", "train", "validate",
+    "gate", "libraries", "materialize", "package", "point_feast_at", "promote", "publish_where_configured", "pull",
+    "quantize", "quantize_grid", "register", "reproduce", "split", "standing_decision", "train", "validate",
 ]  # fmt: skip

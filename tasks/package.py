@@ -9,6 +9,7 @@ from sentinel.artifacts import (
     Candidates,
     FeatureTable,
     GateReport,
+    Libraries,
     OnnxModel,
     RawData,
     Release,
@@ -36,15 +37,16 @@ if TYPE_CHECKING:
 )
 def package(
     work: Work, raw: RawData, validated: ValidatedData, table: FeatureTable, splits: Splits, trained: TrainedModel,
-    onnx: OnnxModel, candidates: Candidates, report: GateReport,
+    onnx: OnnxModel, candidates: Candidates, report: GateReport, libraries: Libraries,
 ) -> Release:  # fmt: skip
     from sentinel.promotion.release import package as package_release
 
     run = work.run
     return package_release(
-        report, validated, table, splits, trained, onnx, candidates, _provenance(run, raw),
+        report, validated, table, splits, trained, onnx, candidates, libraries, _provenance(run, raw),
         _profile(work, validated, splits),
-        name=run.config.name, home=run.paths.home, out_root=run.paths.releases(run.config.name), progress=work.progress,
+        name=run.config.name, keys=run.paths.keys, home=run.paths.home,
+        out_root=run.paths.releases(run.config.name), progress=work.progress,
     )  # fmt: skip
 
 

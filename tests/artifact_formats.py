@@ -214,6 +214,14 @@ def _content_addressed(file: Path) -> None:
         raise RefusedError("Prefect kept it in another format than JSON")
 
 
+def _key(file: Path) -> None:
+    """One key in PEM, and nothing around it."""
+    kind = "PRIVATE" if file.suffix == ".key" else "PUBLIC"
+    lines = rf"-----BEGIN {kind} KEY-----\n(?:[A-Za-z0-9+/=]+\n)+-----END {kind} KEY-----\n"
+    if not re.fullmatch(lines, file.read_text(encoding="ascii")):
+        raise RefusedError("it is no key in PEM")
+
+
 def _starts_with(*beginnings: bytes) -> Callable[[Path], None]:
     def check(file: Path) -> None:
         if not file.read_bytes().startswith(beginnings):
@@ -228,5 +236,6 @@ _BY_SUFFIX: dict[str, Callable[[Path], None]] = {
     ".arrow": _arrow, ".onnx": _onnx, ".png": _png, ".html": _html, ".svg": _svg, ".css": _text, ".md": _text,
     ".txt": _text, ".log": _text, ".lock": _text, ".dvc": _yaml, ".toml": _toml, ".yaml": _yaml, ".yml": _yaml,
     ".db": _database, ".db-wal": _sqlite_journal, ".db-shm": _sqlite_journal, ".db-journal": _sqlite_journal,
+    ".sig": _json, ".head": _json, ".key": _key, ".pub": _key,
     ".gif": _starts_with(b"GIF8"), ".ico": _starts_with(b"\x00\x00\x01\x00", _PNG), ".otf": _starts_with(b"OTTO"),
 }  # fmt: skip

@@ -12,7 +12,7 @@ from sentinel.storage import closed_place_in_a_sentence, disk_full_in_a_sentence
 
 
 def build_app() -> typer.Typer:
-    from flows.cli import config, data, features, models
+    from flows.cli import config, data, features, keys, models
     from flows.cli.deploy import deploy
     from flows.cli.doctor import doctor
     from flows.cli.evaluate import evaluate
@@ -29,6 +29,7 @@ def build_app() -> typer.Typer:
     app.add_typer(data.app, name="data")
     app.add_typer(features.app, name="features")
     app.add_typer(models.app, name="models")
+    app.add_typer(keys.app, name="keys")
     app.command(epilog="Example: sentinel evaluate --protocol handbook --data transactions.parquet")(evaluate)
     app.command(epilog="Example: sentinel tune --config configs/handbook.toml --trials 30")(tune)
     app.command(epilog="Example: PREFECT_API_URL=http://127.0.0.1:4200/api sentinel deploy")(deploy)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from flows.cli.console import ConfigOption, JsonOption, Session, answers, new_group, open_session, remarks
+from flows.cli.console import ConfigOption, JsonOption, Session, answers, new_group, open_session
 from flows.cli.gates import figure, gate_table
 from flows.cli.quantize import quantize
+from flows.cli.verify import verify
 from flows.environment import tracking_uri
 
 if TYPE_CHECKING:
-    from sentinel.promotion.catalogue import StoredVersion
     from sentinel.promotion.registry import Registry
 
 app = new_group(
@@ -52,44 +51,6 @@ def list_all(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         _list(documents)
     else:
         answers.print(f"No version of {session.config.name} is registered yet: `sentinel run` makes the first.")
-
-
-@app.command(epilog="Example: sentinel models verify champion")
-def verify(
-    wanted: Annotated[str, typer.Argument(metavar="VERSION|ALIAS|FOLDER", help="A version, or a release's folder.")],
-    config: ConfigOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Check every byte of a release and compute every gate again; for a version the chain of decisions as well."""
-    session = open_session(config, as_json)
-    from sentinel.promotion.decisions import read_chain
-    from sentinel.promotion.release import verify_release
-
-    folder, digest, lost = Path(wanted), None, list[str]()
-    if not folder.is_dir():
-        registry = _registry(session)
-        stored = registry.catalogue().find(wanted)
-        kept, digest = session.paths.releases(session.config.name) / stored.release[:16], stored.release
-        folder = kept if kept.exists() else registry.release_folder(stored)  # what lies there is checked, not mended
-        read_chain(session.paths.decisions(session.config.name))
-        lost = _lost_features(session, wanted, stored)
-    facts = verify_release(folder, digest)
-    if as_json:
-        session.answer({"holds": True, "release_path": str(folder), "passed": facts["passed"], "lost_features": lost})
-    else:
-        answers.print(f"[green]Holds:[/] every file and every gate of {escape(str(folder))}.")
-    for sentence in lost:
-        remarks.print(f"[bold red]Lost:[/] {escape(sentence)}")
-
-
-def _lost_features(session: Session, wanted: str, stored: StoredVersion) -> list[str]:
-    """Whether Feast could still answer for the features that this version was trained on."""
-    from sentinel.features.in_use import InUse, lost_features
-
-    name = session.config.name
-    alias = "model" if wanted == stored.version else wanted
-    used = InUse(name, stored.version, alias, stored.tags.get("feature_set_hash", ""))
-    return lost_features(session.paths, name, [used])
 
 
 def _registry(session: Session) -> Registry:
@@ -159,3 +120,4 @@ def _list(documents: list[dict[str, Any]]) -> None:
 
 
 app.command(epilog="Example: sentinel models quantize --grid full")(quantize)
+app.command(epilog="Example: sentinel models verify champion")(verify)

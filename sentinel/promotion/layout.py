@@ -11,6 +11,9 @@ GATES = "gates.json"
 EVIDENCE = "evidence"
 REPORT = "report.html"
 CARD = "card.md"
+GOLDEN = "golden.json"  # frozen questions, and the answers of the graph
+BILL = "bom.json"  # CycloneDX: what was installed where the release was made
+LIBRARIES = "libraries.json"  # licences and known vulnerabilities of the lock
 NOT_MEASURED = "not measured"  # in place of a verdict
 DATA_PROFILE = "data_profile.json"  # of the training part of the data, its raw columns
 

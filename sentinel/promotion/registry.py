@@ -25,7 +25,7 @@ from sentinel.errors import GateFailed, RecordInvalid
 from sentinel.paths import Paths
 from sentinel.promotion.catalogue import Catalogue, StoredVersion, read_catalogue
 from sentinel.promotion.decisions import Verdict, append_decision, read_chain
-from sentinel.promotion.keys import signing_key
+from sentinel.promotion.keys import public_keys, signing_key
 from sentinel.promotion.layout import FACTS, GATES, NOT_MEASURED, Champion, protect
 from sentinel.promotion.quality import read_quality
 from sentinel.storage import sha256_file
@@ -52,7 +52,7 @@ class Registry:
         from sentinel.promotion.release import verify_release
 
         folder = release.locate(self.paths.home)
-        facts = verify_release(folder, release.sha256)
+        facts = verify_release(folder, release.sha256, public_keys(self.paths.keys))
         with self._lock():
             stored = self.catalogue().of_release(release.sha256)
             version = stored.version if stored else self._create(release, folder, facts)
@@ -132,7 +132,7 @@ class Registry:
             if not release.holds(self.paths.home):
                 from sentinel.promotion.release import verify_release
 
-                verify_release(folder, digest)
+                verify_release(folder, digest, public_keys(self.paths.keys))
                 raise RecordInvalid(f"The files of version {stored.version} in MLflow are not those of its release.")
         return folder
 
@@ -178,7 +178,7 @@ class Registry:
 
         catalogue = self.catalogue()
         stored = catalogue.find(version)
-        facts = verify_release(self.release_folder(stored), stored.release)
+        facts = verify_release(self.release_folder(stored), stored.release, public_keys(self.paths.keys))
         if not facts["passed"]:
             raise GateFailed(
                 f"Version {version} of {self.name} failed {', '.join(facts['failed'])} and cannot become champion. "

@@ -1,6 +1,7 @@
 """The release: one immutable, content-addressed folder with all that serves, and all that speaks for it.
 
-Its digest is that of manifest.json, which holds the digest of every other file; its folder is named by it.
+Its digest is that of manifest.json, which holds the digest of every other file but the signature; its folder is named
+by it.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from sentinel.artifacts import (
-    MANIFEST,
     Candidates,
     FeatureTable,
     GateReport,
+    Libraries,
     OnnxModel,
     Release,
     Splits,
@@ -28,21 +29,27 @@ from sentinel.errors import RecordInvalid
 from sentinel.model.inputs import ModelInputs
 from sentinel.progress import Progress, silent
 from sentinel.promotion.evidence import TRAINING, serving_graph
+from sentinel.promotion.keys import public_keys, signing_key
 from sentinel.promotion.layout import (
+    BILL,
     CARD,
     DATA_PROFILE,
     EVIDENCE,
     FACTS,
     GATES,
+    GOLDEN,
     GRAPH,
+    LIBRARIES,
     NOT_MEASURED,
     REPORT,
     protect,
 )
+from sentinel.promotion.manifest import write_manifest
 from sentinel.promotion.reference import golden_set, reference_statistics
 from sentinel.promotion.report import render_card, render_report
+from sentinel.promotion.signing import sign_release
 from sentinel.promotion.verification import sentences_against
-from sentinel.storage import canonical_json, complete_folder, listing, require_free_disk, sha256_file, write_json
+from sentinel.storage import complete_folder, remove_leftovers, require_free_disk, sha256_file, write_json
 
 _ROOM = 100_000_000  # bytes beyond the graph: evidence, report, statistics
 
@@ -67,38 +74,49 @@ def package(
     trained: TrainedModel,
     onnx: OnnxModel,
     candidates: Candidates,
+    libraries: Libraries,
     provenance: Provenance,
     data_profile: Mapping[str, Any],
     *,
     name: str,
+    keys: Path,
     home: Path,
     out_root: Path,
     progress: Progress = silent,
 ) -> Release:
     """Write the release of a judged candidate to `out_root/<digest>`; the same content is written once.
 
-    `data_profile`: of the raw columns of the training part, which later data are compared with.
+    `data_profile`: of the raw columns of the training part, which later data are compared with. `keys`: the folder of
+    the pair that signs.
 
     Raises RecordInvalid when report and candidate do not belong together.
     """
     graph = serving_graph(candidates, home=home)
     require_free_disk(out_root, graph.stat().st_size + _ROOM)
-    with complete_folder(out_root / "building") as folder:
+    private = signing_key(keys)
+    remove_leftovers(out_root / "building")
+    with complete_folder(out_root / "building") as scratch:
+        folder = scratch / name  # the name that is signed
+        folder.mkdir()
         progress(0, 3, "copying the graph and its evidence")
         _copy_parts(folder, graph, report, table, splits, onnx, candidates, home=home)
+        for known in (BILL, LIBRARIES):
+            shutil.copyfile(libraries.locate(home) / known, folder / known)
         facts = _facts(folder, report, validated, table, trained, candidates, provenance, name)
         write_json(folder / FACTS, facts)
         progress(1, 3, "reference statistics and golden set")
         inputs = ModelInputs.from_dict(_read(folder / "inputs.json"))
         write_json(folder / "reference.json", reference_statistics(inputs, splits, home=home))
         write_json(folder / DATA_PROFILE, data_profile)
-        write_json(folder / "golden.json", golden_set(inputs, splits, folder / GRAPH, home=home))
+        if not (folder / GOLDEN).exists():
+            write_json(folder / GOLDEN, golden_set(inputs, splits, folder / GRAPH, home=home))
         write_json(folder / "MLmodel", _mlflow_description(inputs))
         progress(2, 3, "report")
         (folder / CARD).write_text(render_card(folder))
         (folder / REPORT).write_text(render_report(folder, _pictures(trained, candidates, home=home)))
-        digest = _write_manifest(folder, name)
-    final = _settle(out_root / "building", out_root / digest[:16], digest)
+        digest = write_manifest(folder, name)
+        sign_release(folder, private)
+    final = _settle(out_root / "building" / name, out_root / digest[:16], digest, public_keys(keys))
     progress(3, 3, "")
     return Release(
         path=os.path.relpath(final, home),
@@ -109,12 +127,13 @@ def package(
     )
 
 
-def verify_release(folder: Path, digest: str | None = None) -> dict[str, Any]:
-    """Check every byte and every verdict of a release; return its facts (release.json).
+def verify_release(folder: Path, digest: str | None, publics: list[Path]) -> dict[str, Any]:
+    """Check every byte, the signature and every verdict of a release; return its facts (release.json).
 
-    `digest`: what the release must be. Raises RecordInvalid that names each file or gate that does not hold.
+    `digest`: what the release must be; None: what its folder's name says. `publics`: the keys that are trusted.
+    Raises RecordInvalid that names each file or gate that does not hold.
     """
-    if wrong := sentences_against(folder, digest):
+    if wrong := sentences_against(folder, digest, publics):
         raise RecordInvalid(
             f"The release in {folder} does not hold:\n" + "\n".join(f"  {sentence}" for sentence in wrong) + "\n"
             "It must not serve. Restore it from MLflow's artifacts, or promote another version."
@@ -202,23 +221,13 @@ def _tensor(name: str, kind: str, shape: list[int]) -> dict[str, Any]:
     return {"name": name, "type": "tensor", "tensor-spec": {"dtype": kind, "shape": shape}}
 
 
-def _write_manifest(folder: Path, name: str) -> str:
-    """manifest.json, written last; its digest is the release's."""
-    files = {
-        path: {"sha256": digest, "bytes": (folder / path).stat().st_size} for path, digest in listing(folder).items()
-    }
-    (folder / MANIFEST).write_text(canonical_json({"name": name, "files": files}) + "\n")
-    return sha256_file(folder / MANIFEST)
-
-
-def _settle(built: Path, final: Path, digest: str) -> Path:
+def _settle(built: Path, final: Path, digest: str, publics: list[Path]) -> Path:
     """Give the built folder its name. One that is there already and holds is kept, one that does not is replaced."""
-    if final.exists() and not sentences_against(final, digest):
-        shutil.rmtree(built)
-        return final
-    shutil.rmtree(final, ignore_errors=True)
-    protect(built)
-    built.replace(final)
+    if not final.exists() or sentences_against(final, digest, publics):
+        shutil.rmtree(final, ignore_errors=True)
+        protect(built)
+        built.replace(final)
+    shutil.rmtree(built.parent)
     return final
 
 

@@ -1,79 +1,110 @@
-"""Whether a release is what it says: every byte against the manifest, every gate against its evidence."""
+"""Whether a release is what it says: its files, its signature, its gates by their evidence, its golden answers.
+
+Light enough for a machine that only scores; it needs no server and no network.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-from pydantic import ValidationError
+from typing import Any, cast
 
 from sentinel.artifacts import MANIFEST
 from sentinel.config import Gates
-from sentinel.promotion.gates import passes, verdicts
-from sentinel.promotion.layout import EVIDENCE, FACTS, GATES, GRAPH
-from sentinel.storage import canonical_json, sha256_file
+from sentinel.errors import RecordInvalid
+from sentinel.promotion.gates import Gate, passes, verdicts
+from sentinel.promotion.golden_answers import CLOSE, golden_difference, is_close
+from sentinel.promotion.keys import read_public
+from sentinel.promotion.layout import EVIDENCE, FACTS, GATES, GOLDEN, GRAPH
+from sentinel.promotion.manifest import Manifest, read_manifest, shown, wrong_files
+from sentinel.promotion.signature import sentences_against_signature
+from sentinel.storage import sha256_file
 
 _CLOSE = 1e-9  # another processor may add in another order
 
 
-def sentences_against(folder: Path, digest: str | None = None) -> list[str]:
-    """A sentence for each thing that does not hold; none: the release is what it says."""
+def sentences_against(folder: Path, digest: str | None, publics: list[Path]) -> list[str]:
+    """A sentence for each thing that does not hold, the file first; none: the release is what it says.
+
+    `digest`: what the release must be, where that is known. `publics`: the keys one of which must have signed it.
+    Raises RecordInvalid for a public key that is none.
+    """
+    trusted = [read_public(public) for public in publics]
+    folder = folder.resolve()
     try:
-        manifest = _manifest(folder, digest)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return [f"{MANIFEST}: {error}"]
-    if wrong := [*_wrong_files(folder, manifest["files"])]:
-        return wrong
-    try:
-        return _wrong_verdicts(folder)
-    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
-        return [f"{GATES}: cannot be judged anew ({error!r})"]
+        manifest = read_manifest(folder)
+    except RecordInvalid as error:
+        return [str(error)]
+    wrong = wrong_files(folder, manifest)
+    found = _against_identity(folder, manifest, digest)
+    found += [f"{shown(path)}: {fault}" for path, fault in wrong.items()]
+    found += sentences_against_signature(folder, manifest, trusted)
+    # what is altered has been told; it is not read any further
+    if not [path for path in wrong if path in (GATES, FACTS, GRAPH) or path.startswith(f"{EVIDENCE}/")]:
+        found += _told(GATES, "cannot be judged anew", lambda: _wrong_verdicts(folder, manifest))
+    if not wrong.keys() & {GRAPH, GOLDEN}:
+        found += _told(GOLDEN, "cannot be answered here", lambda: _wrong_answers(folder))
+    return found
 
 
-def _manifest(folder: Path, digest: str | None) -> dict[str, Any]:
-    text = (folder / MANIFEST).read_bytes()
-    manifest = json.loads(text)
-    if canonical_json(manifest).encode() + b"\n" != text:
-        raise ValueError("is not as it was written")
-    found = sha256_file(folder / MANIFEST)
+def _told(file: str, what: str, check: Callable[[], list[str]]) -> list[str]:
+    try:
+        return check()
+    except Exception as error:  # whatever a foreign file makes ONNX Runtime, Arrow or a rule of a gate raise
+        return [f"{file}: {what} ({type(error).__name__}: {error!s:.300})"]
+
+
+def _against_identity(folder: Path, manifest: Manifest, digest: str | None) -> list[str]:
     named = folder.name if re.fullmatch("[0-9a-f]{16}", folder.name) else ""
-    if not found.startswith(named) or (digest is not None and found != digest):
-        raise ValueError(f"its digest is {found[:16]}, which is not that of the release ({(digest or named)[:16]})")
-    return manifest
+    if manifest.sha256.startswith(named) and digest in (None, manifest.sha256):
+        return []
+    wanted = (digest or named)[:16]
+    return [f"{MANIFEST}: its digest is {manifest.sha256[:16]}, which is not that of the release ({wanted})"]
 
 
-def _wrong_files(folder: Path, files: dict[str, dict[str, Any]]) -> list[str]:
-    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {MANIFEST}
-    wrong = [f"{name}: is missing" for name in sorted(files.keys() - present)]
-    wrong += [f"{name}: does not belong to the release" for name in sorted(present - files.keys())]
-    for name in sorted(files.keys() & present):
-        if (folder / name).stat().st_size != files[name]["bytes"]:
-            wrong.append(f"{name}: is not {files[name]['bytes']} bytes long")
-        elif sha256_file(folder / name) != files[name]["sha256"]:
-            wrong.append(f"{name}: its bytes are not those that were released")
-    return wrong
-
-
-def _wrong_verdicts(folder: Path) -> list[str]:
-    """Every gate is computed again from the evidence."""
-    stored = json.loads((folder / GATES).read_text())
-    facts = json.loads((folder / FACTS).read_text())
+def _wrong_verdicts(folder: Path, manifest: Manifest) -> list[str]:
+    """Every gate is computed again from the evidence, by the settings that the report carries."""
+    stored, facts = _read(folder / GATES), _read(folder / FACTS)
     anew = verdicts(folder / EVIDENCE, Gates.model_validate(stored["settings"]))
-    wrong = [
+    told = {str(gate["name"]): gate for gate in stored["gates"]}
+    wrong = [f"{GATES}: gate {gate.name} is not in the report" for gate in anew if gate.name not in told]
+    wrong += [f"{GATES}: gate {shown(name)} is unknown here" for name in told if name not in {g.name for g in anew}]
+    wrong += [
         f"{GATES}: gate {gate.name} is {gate.outcome} ({gate.value}) by its evidence, and not as recorded"
-        for gate, told in zip(anew, stored["gates"], strict=True)
-        if (gate.name, gate.outcome, gate.threshold) != (told["name"], told["outcome"], told["threshold"])
-        or not _same(gate.value, told["value"])
+        for gate in anew
+        if gate.name in told and not _is_as_told(gate, told[gate.name])
     ]
+    if len(told) != len(stored["gates"]):
+        wrong.append(f"{GATES}: names a gate twice")
     if not passes(anew) == stored["passed"] == facts["passed"]:
         wrong.append(f"{GATES}: the verdict is not the one that its gates give")
     if not sha256_file(folder / GRAPH) == stored["model_sha256"] == facts["model_sha256"]:
         wrong.append(f"{GRAPH}: is not the graph that was judged")
+    if facts["name"] != manifest.name:
+        wrong.append(f"{FACTS}: is about another model than {MANIFEST}")
     return wrong
+
+
+def _wrong_answers(folder: Path) -> list[str]:
+    difference = golden_difference(folder)
+    if is_close(difference):
+        return []
+    return [
+        f"{GOLDEN}: the graph answers otherwise here, by {difference:.2g} of probability; at most {CLOSE} is allowed"
+    ]
+
+
+def _is_as_told(gate: Gate, told: dict[str, Any]) -> bool:
+    is_same = (gate.outcome, gate.threshold) == (told["outcome"], told["threshold"])
+    return is_same and _same(gate.value, told["value"])
 
 
 def _same(left: float | None, right: float | None) -> bool:
     return left == right if left is None or right is None else math.isclose(left, right, rel_tol=_CLOSE, abs_tol=_CLOSE)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    return cast("dict[str, Any]", json.loads(file.read_text(encoding="utf-8")))

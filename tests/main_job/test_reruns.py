@@ -21,7 +21,7 @@ pytestmark = pytest.mark.timeout(600)
 
 STAGES = [
     "pull", "validate", "compare", "features", "split", "audit", "train", "export", "quantize", "materialize", "gate",
-    "package", "register", "promote",
+    "libraries", "package", "register", "promote",
 ]  # fmt: skip
 SHOWN = {
     "version", "aliases", "run_id", "decision", "gates", "metrics", "data_digest", "feature_set_hash",

@@ -20,6 +20,7 @@ from sentinel.artifacts import (
     FeatureAudit,
     FeatureTable,
     GateReport,
+    Libraries,
     OnnxModel,
     Release,
     Splits,
@@ -76,6 +77,7 @@ class Stages:
     trained: TrainedModel
     onnx: OnnxModel
     candidates: Candidates
+    libraries: Libraries
 
 
 def graph(file: Path, amount_weight: float = 1.5e-3, *, bias: float = -9.0) -> Path:
@@ -135,16 +137,24 @@ def stages(
         _trained(home / "trained", table, exported / "fp32.onnx", days, run_id, home),
         onnx_model,
         _candidates(home / "candidates", exported / "fp32.onnx", variant_weight, run_id, home),
+        _libraries(home / "libraries"),
     )
 
 
 def packaged(
-    made: Stages, champion: Champion | None = None, gates: Gates = GATES, name: str = "tests"
+    made: Stages,
+    champion: Champion | None = None,
+    gates: Gates = GATES,
+    name: str = "tests",
+    *,
+    keys: Path | None = None,
 ) -> tuple[Stages, GateReport, Release]:
+    """`keys`: of the project that signs; None: the stand-ins' home has its own."""
     report = judged(made, made.home / "gates", champion, gates)
     release = package(
-        report, made.validated, made.table, made.splits, made.trained, made.onnx, made.candidates, PROVENANCE,
-        DATA_PROFILE, name=name, home=made.home, out_root=made.home / "releases" / name,
+        report, made.validated, made.table, made.splits, made.trained, made.onnx, made.candidates, made.libraries,
+        PROVENANCE, DATA_PROFILE, name=name, keys=keys or made.home / "keys", home=made.home,
+        out_root=made.home / "releases" / name,
     )  # fmt: skip
     return made, report, release
 
@@ -269,6 +279,16 @@ def _candidates(folder: Path, fp32: Path, variant_weight: float | None, run_id: 
     return Candidates(
         **_kept(home, folder), run_id=run_id, chosen=chosen, reason="It was the fastest.", model_sha256=digest
     )
+
+
+def _libraries(folder: Path) -> Libraries:
+    write_json(folder / "bom.json", {"bomFormat": "CycloneDX", "specVersion": "1.6", "components": []})
+    unknown = {"checked": False, "sentence": "not checked: no vulnerability database was reached", "found": []}
+    write_json(
+        folder / "libraries.json",
+        {"distributions": 0, "licences": {}, "unknown": [], "copyleft": [], "vulnerabilities": unknown},
+    )
+    return Libraries(**_kept(folder.parent, folder), checked=False)
 
 
 def read_json(file: Path) -> dict:

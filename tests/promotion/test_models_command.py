@@ -14,7 +14,6 @@ from typer.testing import CliRunner
 
 from flows.cli import build_app
 from sentinel.artifacts import Release
-from sentinel.errors import RecordInvalid
 from sentinel.paths import Paths
 from sentinel.promotion.decisions import Verdict
 from sentinel.promotion.mlflow_server import connect
@@ -65,18 +64,6 @@ def test_show_and_list_speak_to_people(released: tuple[Registry, Release], tmp_p
     assert "at most 12 alerts a day" in " ".join(shown.split())
     assert re.search(r"country +<DE> +500 +60 +1\.5 +0\.5", shown)
     assert "promoted" in sentinel(tmp_path, "list")
-
-
-def test_verify_checks_version_and_folder_and_does_not_mend(released: tuple[Registry, Release], tmp_path: Path) -> None:
-    folder = released[1].locate(tmp_path / "home")
-    for wanted in ("champion", "1", str(folder)):
-        assert sentinel(tmp_path, "verify", wanted).startswith("Holds:")
-
-    (folder / "card.md").chmod(0o644)
-    (folder / "card.md").write_text("better than it was")
-    for wanted in ("champion", "1", str(folder)):
-        with pytest.raises(RecordInvalid, match=r"card\.md"):
-            sentinel(tmp_path, "verify", wanted)
 
 
 def test_show_from_the_shell_loads_no_mlflow(released: tuple[Registry, Release], tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def released(registry: Registry, number: int = 0, gates: Gates = GATES) -> Relea
     """A release below the registry's home; another `number` gives another one."""
     home = registry.paths.home
     made = stages(home / f"candidate{number}", amount_weight=1.5e-3 + number * 1e-5, run_id=run_of(registry), rows=3000)
-    release = packaged(made, gates=gates, name=registry.name)[2]
+    release = packaged(made, gates=gates, name=registry.name, keys=registry.paths.keys)[2]
     folder = registry.paths.releases(registry.name) / release.sha256[:16]
     folder.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(made.home / release.path, folder)
@@ -169,7 +169,7 @@ def test_candidate_that_is_the_champion_keeps_the_opponent_it_was_judged_against
     assert registry.opponent_of("another graph") == champion
 
     made = stages(registry.paths.home, amount_weight=1.51e-3, run_id=run_of(registry), rows=3000)
-    second = packaged(made, champion, name=registry.name)[2]
+    second = packaged(made, champion, name=registry.name, keys=registry.paths.keys)[2]
     promote(registry, registry.register(second))
 
     assert registry.champion() != champion
@@ -259,9 +259,10 @@ def test_server_that_is_not_there_is_a_sentence(tmp_path: Path, monkeypatch: pyt
 
 
 def read_facts(registry: Registry, release: Release) -> dict[str, Any]:
+    from sentinel.promotion.keys import public_keys
     from sentinel.promotion.release import verify_release
 
-    return verify_release(release.locate(registry.paths.home))
+    return verify_release(release.locate(registry.paths.home), release.sha256, public_keys(registry.paths.keys))
 
 
 def flip(file: Path) -> None:

@@ -33,7 +33,7 @@ def promote_another(registry: Registry, number: int) -> RegisteredVersion:
     served = registry.champion()
     if served:  # standins have a home of their own
         shutil.copytree(home / served.release_path, made.home / served.release_path)
-    release = packaged(made, served, name=registry.name)[2]
+    release = packaged(made, served, name=registry.name, keys=registry.paths.keys)[2]
     folder = registry.paths.releases(registry.name) / release.sha256[:16]
     folder.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(made.home / release.path, folder)

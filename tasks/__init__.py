@@ -1,5 +1,6 @@
 """HOW each step is run: one thin Prefect task a stage. WHAT runs, in which order, stands in flows/."""
 
+from tasks.ask_reviewer import ask_reviewer
 from tasks.audit import audit
 from tasks.champion_data import find_champion_data
 from tasks.compare import compare
@@ -18,7 +19,7 @@ from tasks.train import train
 from tasks.validate import validate
 
 __all__ = [
-    "audit", "choose", "compare", "export", "features", "features_of_champion", "find_champion_data", "find_opponent",
-    "gate", "materialize", "package", "point_feast_at", "promote", "pull", "quantize", "register", "reproduce",
+    "ask_reviewer", "audit", "choose", "compare", "export", "features", "features_of_champion", "find_champion_data",
+    "find_opponent", "gate", "materialize", "package", "point_feast_at", "promote", "pull", "quantize", "register", "reproduce",
     "split", "standing_decision", "train", "validate",
 ]  # fmt: skip

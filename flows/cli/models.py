@@ -11,15 +11,25 @@ from rich.table import Table
 
 from flows.cli.console import ConfigOption, JsonOption, Session, answers, new_group, open_session, remarks
 from flows.cli.gates import figure, gate_table
-from flows.environment import tracking_uri
+from flows.cli.history import compare, history
+from flows.cli.reviewing import approve, reject, rollback
+from flows.cli.watch import watch
+from flows.reviewing import open_registry
 
 if TYPE_CHECKING:
     from sentinel.promotion.catalogue import StoredVersion
     from sentinel.promotion.registry import Registry
 
 app = new_group(
-    "See which versions are registered, what serves and why, and whether they hold.", "sentinel models show champion"
+    "See which versions are registered, what serves and why, and whether they hold; decide what serves.",
+    "sentinel models show champion",
 )
+app.command(epilog="Example: sentinel models compare champion challenger")(compare)
+app.command(epilog='Example: sentinel models history --at "2026-03-03 14:05"')(history)
+app.command(epilog='Example: sentinel models approve 4 --reason "Finds more fraud in every country"')(approve)
+app.command(epilog='Example: sentinel models reject 4 --reason "The shift of the amounts is not explained"')(reject)
+app.command(epilog='Example: sentinel models rollback --reason "False alarms since 14:00"')(rollback)
+app.command(epilog="Example: MLFLOW_TRACKING_URI=http://127.0.0.1:5000 sentinel models watch")(watch)
 
 
 @app.command(epilog="Example: sentinel models show champion --json")
@@ -38,6 +48,7 @@ def show(
         session.answer(document)
     else:
         _show(session, document)
+        answers.print(f"[dim]{registry.lock.covers}[/]", soft_wrap=True)
 
 
 @app.command("list", epilog="Example: sentinel models list --config configs/handbook.toml")
@@ -92,9 +103,7 @@ def _lost_features(session: Session, wanted: str, stored: StoredVersion) -> list
 
 
 def _registry(session: Session) -> Registry:
-    from sentinel.promotion.registry import Registry
-
-    return Registry(tracking_uri(session.config, session.paths), session.config.name, session.paths)
+    return open_registry(session.config, session.paths)
 
 
 def _default(registry: Registry) -> str:

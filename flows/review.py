@@ -26,6 +26,7 @@ from sentinel.promotion.review.look import Happening, look_for_answers, tell
 from sentinel.promotion.words import MOST_NAME, MOST_REASON
 
 ConfigParameter = Annotated[str, Field(min_length=6)]
+VersionParameter = Annotated[str, Field(min_length=1)]
 EVENTS = {"put_back": "sentinel.champion.put-back", "adopted": "sentinel.champion.adopted"}
 
 
@@ -49,16 +50,12 @@ def review(config: ConfigParameter = "configs/default.toml") -> State[Any]:
         found = look_for_answers(open_review(checked, paths), datetime.now(UTC))
         tell(found)
     emit_happenings(checked.name, found)
-    message = (
-        " ".join(happening.sentence for happening in found) or "Nothing to do: no answer, and the champion is right."
-    )
-    return Completed(message=message, name="Answered" if found else "Nothing new")
+    told = " ".join(happening.sentence for happening in found) or "No answer to act upon, and the champion is right."
+    return Completed(message=told, name="Answered" if found else "Nothing new")
 
 
 @flow(name="review-form", result_serializer="json", persist_result=True)
-def review_form(
-    version: Annotated[str, Field(min_length=1)], config: ConfigParameter = "configs/default.toml"
-) -> State[Any]:
+def review_form(version: VersionParameter, config: ConfigParameter = "configs/default.toml") -> State[Any]:
     """Ask a reviewer about a version that waits: this run suspends until its form is filled in.
 
     Args:
@@ -81,9 +78,8 @@ def emit_happenings(name: str, found: list[Happening]) -> None:
     for happening in found:
         if happening.kind in EVENTS:
             resource = {"prefect.resource.id": f"sentinel.model.{name}", "prefect.resource.name": name}
-            emit_event(
-                EVENTS[happening.kind], resource, payload={"version": happening.version, "why": happening.sentence}
-            )
+            payload = {"version": happening.version, "why": happening.sentence}
+            emit_event(EVENTS[happening.kind], resource, payload=payload)
 
 
 def _opened(config: str) -> tuple[Paths, Config]:

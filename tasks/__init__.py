@@ -20,6 +20,6 @@ from tasks.validate import validate
 
 __all__ = [
     "ask_reviewer", "audit", "choose", "compare", "export", "features", "features_of_champion", "find_champion_data",
-    "find_opponent", "gate", "materialize", "package", "point_feast_at", "promote", "pull", "quantize", "register", "reproduce",
-    "split", "standing_decision", "train", "validate",
+    "find_opponent", "gate", "materialize", "package", "point_feast_at", "promote", "pull", "quantize", "register",
+    "reproduce", "split", "standing_decision", "train", "validate",
 ]  # fmt: skip

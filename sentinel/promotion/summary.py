@@ -131,9 +131,7 @@ def _links(folder: Path, facts: dict[str, Any], home: Home | None, data_docs: Pa
 def _gates(folder: Path) -> str:
     """What did not pass, first."""
     gates = [gate for gate in read_gates(folder) if gate["outcome"] != "passed"]
-    ordered = sorted(
-        gates, key=lambda gate: _FIRST.index(gate["outcome"]) if gate["outcome"] in _FIRST else len(_FIRST)
-    )
+    ordered = sorted(gates, key=lambda gate: (*_FIRST, gate["outcome"]).index(gate["outcome"]))
     if not ordered:
         return "No gate failed, and none was undecided."
     rows = [

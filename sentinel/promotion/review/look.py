@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, cast
 
 from sentinel.errors import DecisionRefused, GateFailed, RecordInvalid
 from sentinel.promotion.catalogue import StoredVersion
@@ -65,7 +64,7 @@ def _answer(stored: StoredVersion, said: str) -> Answer:
             "changed: mend the tag."
         )
     reviewer, comment = stored.tags.get("reviewer", ""), stored.tags.get("review_comment", "")
-    return Answer(cast("Literal['approved', 'rejected']", word), reviewer, comment, "MLflow")
+    return Answer(word, reviewer, comment, "MLflow")
 
 
 def _is_known(standing: Standing, stored: StoredVersion, said: str) -> bool:

@@ -57,7 +57,11 @@ class SqliteDatabase:
             with closing(sqlite3.connect(address, uri=True, timeout=_WAIT_S, isolation_level=None)) as connection:
                 connection.execute("PRAGMA foreign_keys = ON")
                 connection.execute(begin)
-                yield lambda query, *values: connection.execute(query, values).fetchall()
+
+                def execute(query: str, *values: Any) -> Rows:
+                    return connection.execute(query, values).fetchall()
+
+                yield execute
                 connection.execute("COMMIT")
         except sqlite3.Error as error:
             raise ServiceUnavailable(

@@ -108,10 +108,8 @@ class TableStore:
 
 
 def _read(execute: Execute, name: str) -> Catalogue:
-    aliases = {
-        str(alias): str(version)
-        for alias, version in execute(f"SELECT alias, version FROM {ALIASES} WHERE {_MINE}", name)
-    }
+    named = execute(f"SELECT alias, version FROM {ALIASES} WHERE {_MINE}", name)
+    aliases = {str(alias): str(version) for alias, version in named}
     tags: dict[int, dict[str, str]] = {}
     for version, key, value in execute(f"SELECT version, key, value FROM {TAGS} WHERE {_MINE}", name):
         tags.setdefault(version, {})[key] = value

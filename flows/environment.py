@@ -72,6 +72,11 @@ def prefect_api_url(config: Config) -> str | None:
     return os.environ.get("PREFECT_API_URL") or config.services.prefect_api_url
 
 
+def registry_database_url(config: Config) -> str | None:
+    """The PostgreSQL behind the MLflow server, whose lock all writers share; None: they share a file lock."""
+    return os.environ.get("SENTINEL_REGISTRY_DATABASE_URL") or config.services.registry_database_url
+
+
 def require_prefect(api_url: str) -> None:
     """Raise ServiceUnavailable unless a Prefect API answers there; Prefect itself would try for minutes."""
     _require_answer(f"{api_url.rstrip('/')}/health", "Prefect", "PREFECT_API_URL or services.prefect_api_url")

@@ -6,7 +6,7 @@ from flows.environment import tracking_uri
 from sentinel.config import Config
 from sentinel.features.in_use import InUse
 from sentinel.paths import Paths
-from sentinel.promotion.catalogue import read_catalogue
+from sentinel.promotion.store.opening import read_catalogue
 
 
 def models_in_use(config: Config, paths: Paths) -> list[InUse]:

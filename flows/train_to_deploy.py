@@ -16,7 +16,7 @@ from prefect.states import Completed
 from pydantic import Field
 
 import tasks
-from flows.environment import redis_url, require_mlflow, tracking_uri
+from flows.environment import redis_url, registry_database_url, require_mlflow, tracking_uri
 from flows.exclusive import one_run_at_a_time
 from flows.logs import logged_run
 from flows.result import RunResult, read_result
@@ -24,7 +24,7 @@ from sentinel.config import load_config
 from sentinel.paths import find_paths
 from sentinel.spark_installed import require_engine
 from sentinel.storage import sha256_file
-from tasks.run import Run, installed_lock, read_code
+from tasks.run import Run, installed_lock, read_author, read_code
 
 logger = logging.getLogger("sentinel.run")
 
@@ -76,6 +76,7 @@ def make_champion(run: Run) -> RunResult:
         tasks.publish_where_configured(run, release)
         version = tasks.register(run, release)
         decision = tasks.promote(run, report, version)
+        tasks.ask_reviewer(run, decision)
     else:
         tasks.publish_where_configured(run, decision)
     return read_result(run, raw, validated, drift, report, decision)
@@ -98,6 +99,8 @@ def open_run(config: str, data_version: str | None) -> Run:
         lock_sha256=sha256_file(lock),
         code=read_code(paths.root),
         redis_url=redis_url(checked),
+        registry_database_url=registry_database_url(checked),
+        author=read_author(paths.root),
         data_version=data_version,
     )
 

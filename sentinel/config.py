@@ -292,7 +292,18 @@ class Gates(Section):
 
 
 class Promotion(Section):
+    """Who decides: `manual` asks a reviewer about every version; a gate that cannot tell asks one in any case."""
+
     review: Literal["auto", "manual"] = "auto"
+    self_approval: bool = True  # whether the author of a run may approve its version
+    review_expires_after: Duration = timedelta(days=14)  # without an answer; then the job must run again
+    review_check_seconds: Annotated[int, Field(ge=5)] = 300  # between two looks for answers where no webhook tells
+
+    @model_validator(mode="after")
+    def _there_is_time_to_answer(self) -> Self:
+        if self.review_expires_after <= timedelta(0):
+            raise ValueError("review_expires_after must be longer than 0: a reviewer needs time to answer")
+        return self
 
 
 class Release(Section):
@@ -307,6 +318,8 @@ class Services(Section):
     mlflow_tracking_uri: str | None = None
     prefect_api_url: str | None = None
     redis_url: str | None = None
+    # of the MLflow server: its writers then share one lock, on whatever machine they are
+    registry_database_url: Annotated[str | None, Field(pattern=r"^postgresql(\+psycopg2)?://")] = None
 
 
 class Schedule(Section):

@@ -13,6 +13,8 @@
       ServiceUnavailable         10   a configured service does not answer
       TrainingFailed             11   training could not produce a model
       FeaturesInUse              12   a change of features would reach a model that serves
+      DecisionRefused            13   a decision about a version may not be made, or was made already
+        ChampionMoved            13   the champion is another one than the decision was about
 
 A message is one or more clear sentences: the cause, the value, what to do next.
 The number is the exit code of the `sentinel` command (typer itself uses 2 for wrong usage).
@@ -73,3 +75,11 @@ class TrainingFailed(SentinelError):
 
 class FeaturesInUse(SentinelError):
     exit_code = 12
+
+
+class DecisionRefused(SentinelError):
+    exit_code = 13
+
+
+class ChampionMoved(DecisionRefused):
+    """Nothing moved: who decided saw another champion than the one that is there."""

@@ -1,5 +1,6 @@
 """HOW each step is run: one thin Prefect task a stage. WHAT runs, in which order, stands in flows/."""
 
+from tasks.ask_reviewer import ask_reviewer
 from tasks.audit import audit
 from tasks.champion_data import find_champion_data
 from tasks.compare import compare
@@ -21,7 +22,8 @@ from tasks.train import train
 from tasks.validate import validate
 
 __all__ = [
-    "audit", "choose", "compare", "export", "features", "features_of_champion", "find_champion_data", "find_opponent",
-    "gate", "libraries", "materialize", "package", "point_feast_at", "promote", "publish_where_configured", "pull",
-    "quantize", "quantize_grid", "register", "reproduce", "split", "standing_decision", "train", "validate",
+    "ask_reviewer", "audit", "choose", "compare", "export", "features", "features_of_champion", "find_champion_data",
+    "find_opponent", "gate", "libraries", "materialize", "package", "point_feast_at", "promote",
+    "publish_where_configured", "pull", "quantize", "quantize_grid", "register", "reproduce", "split",
+    "standing_decision", "train", "validate",
 ]  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sentinel.features.in_use import InUse
-from sentinel.promotion.catalogue import read_catalogue
+from sentinel.promotion.store.opening import read_catalogue
 from tasks.run import Run
 
 

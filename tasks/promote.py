@@ -23,10 +23,11 @@ def standing_decision(run: Run, candidates: Candidates) -> Decision | None:
 
 
 def is_recorded(run: Run, decision: Decision) -> bool:
-    """Whether the chain still holds a decision about this release; a lost chain is begun again."""
+    """Whether it is still the last one about this release: a chain may be lost, a reviewer may have answered since."""
     from sentinel.promotion.decisions import read_chain
 
-    return any(entry["release"] == decision.sha256 for entry in read_chain(run.paths.decisions(run.config.name)))
+    about = [each for each in read_chain(run.paths.decisions(run.config.name)) if each["release"] == decision.sha256]
+    return bool(about) and about[-1]["outcome"] == decision.outcome
 
 
 @stage(
@@ -41,7 +42,7 @@ def promote(work: Work, report: GateReport, version: RegisteredVersion) -> Decis
     from sentinel.promotion.registry import Registry
 
     run = work.run
-    decision = Registry(run.tracking_uri, run.config.name, run.paths).decide(
+    decision = Registry(run.tracking_uri, run.config.name, run.paths, run.registry_database_url).decide(
         version, decide_promotion(report, run.config.promotion.review),
         decided_by=f"run {run.id}", decided_at=datetime.now(UTC),
     )  # fmt: skip

@@ -10,7 +10,7 @@ from tasks.stage import Work, stage
 
 
 def _mlflow_holds_the_version(run: Run, registered: RegisteredVersion) -> bool:
-    from sentinel.promotion.catalogue import read_catalogue
+    from sentinel.promotion.store.opening import read_catalogue
 
     stored = read_catalogue(run.tracking_uri, run.config.name).of_release(registered.sha256)
     return stored is not None and stored.version == registered.version
@@ -27,4 +27,5 @@ def register(work: Work, release: Release) -> RegisteredVersion:
     from sentinel.promotion.registry import Registry
 
     run = work.run
-    return Registry(run.tracking_uri, run.config.name, run.paths).register(release)
+    registry = Registry(run.tracking_uri, run.config.name, run.paths, run.registry_database_url)
+    return registry.register(release, author=run.author)

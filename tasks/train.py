@@ -13,7 +13,7 @@ from tasks.stage import Work, stage
 
 def _stands(run: Run, trained: TrainedModel) -> bool:
     """Whether MLflow holds the run, and a verdict that was not measured, as on a busy machine, is not kept for ever."""
-    from sentinel.promotion.catalogue import holds_run
+    from sentinel.promotion.store.opening import holds_run
 
     record = json.loads((trained.locate(run.paths.home) / "training.json").read_text())
     return record["reproducibility"]["problem"] is None and holds_run(run.tracking_uri, trained.run_id)

@@ -31,4 +31,7 @@ def deploy(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     answers.print(f"[green]Deployed[/] train-to-deploy/{deployed.name} on {url}")
     answers.print(f"  runs by schedule '{deployed.cron}' ({deployed.time_zone}), or by hand in the UI or with")
     answers.print(f"  prefect deployment run 'train-to-deploy/{deployed.name}'")
+    pause = session.config.promotion.review_check_seconds
+    answers.print(f"  review/{deployed.name} looks every {pause} s for answers of reviewers,")
+    answers.print(f"  and review-form/{deployed.name} asks them in the UI about a version that waits")
     answers.print(f"  A worker of the pool {deployed.work_pool!r} must be there: make worker")

@@ -96,7 +96,7 @@ def _wanted(session: Session) -> list[_Wanted]:
 
 def _in_use(session: Session) -> list[tuple[str, str]]:
     """(alias, hash of its feature set) of the models that serve or may serve; none when MLflow does not answer."""
-    from sentinel.promotion.catalogue import read_catalogue
+    from sentinel.promotion.store.opening import read_catalogue
 
     try:
         catalogue = read_catalogue(tracking_uri(session.config, session.paths), session.config.name)

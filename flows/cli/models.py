@@ -10,16 +10,28 @@ from rich.table import Table
 
 from flows.cli.console import ConfigOption, JsonOption, Session, answers, new_group, open_session
 from flows.cli.gates import figure, gate_table
+from flows.cli.history import compare, history
 from flows.cli.quantize import quantize
+from flows.cli.reviewing import approve, reject, rollback
 from flows.cli.verify import verify
-from flows.environment import tracking_uri
+from flows.cli.watch import watch
+from flows.reviewing import open_registry
 
 if TYPE_CHECKING:
     from sentinel.promotion.registry import Registry
 
 app = new_group(
-    "See which versions are registered, what serves and why, and whether they hold.", "sentinel models show champion"
+    "See which versions are registered, what serves and why, and whether they hold; decide what serves.",
+    "sentinel models show champion",
 )
+app.command(epilog="Example: sentinel models verify champion")(verify)
+app.command(epilog="Example: sentinel models quantize --grid full")(quantize)
+app.command(epilog="Example: sentinel models compare champion challenger")(compare)
+app.command(epilog='Example: sentinel models history --at "2026-03-03 14:05"')(history)
+app.command(epilog='Example: sentinel models approve 4 --reason "Finds more fraud in every country"')(approve)
+app.command(epilog='Example: sentinel models reject 4 --reason "The shift of the amounts is not explained"')(reject)
+app.command(epilog='Example: sentinel models rollback --reason "False alarms since 14:00"')(rollback)
+app.command(epilog="Example: MLFLOW_TRACKING_URI=http://127.0.0.1:5000 sentinel models watch")(watch)
 
 
 @app.command(epilog="Example: sentinel models show champion --json")
@@ -38,6 +50,7 @@ def show(
         session.answer(document)
     else:
         _show(session, document)
+        answers.print(f"[dim]{registry.lock.covers}[/]", soft_wrap=True)
 
 
 @app.command("list", epilog="Example: sentinel models list --config configs/handbook.toml")
@@ -54,9 +67,7 @@ def list_all(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
 
 def _registry(session: Session) -> Registry:
-    from sentinel.promotion.registry import Registry
-
-    return Registry(tracking_uri(session.config, session.paths), session.config.name, session.paths)
+    return open_registry(session.config, session.paths)
 
 
 def _default(registry: Registry) -> str:
@@ -117,7 +128,3 @@ def _list(documents: list[dict[str, Any]]) -> None:
             document["git_commit"][:12],
         )
     answers.print(table)
-
-
-app.command(epilog="Example: sentinel models quantize --grid full")(quantize)
-app.command(epilog="Example: sentinel models verify champion")(verify)

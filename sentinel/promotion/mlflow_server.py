@@ -1,4 +1,4 @@
-"""MLflow as the registry uses it: what writes a version's files, its entry, its aliases and tags.
+"""MLflow as its own client sees it: what writes a version's files and its entry, and registries of an unknown shape.
 
 Imported only by what needs it: importing MLflow takes seconds. The address is an argument, never a global.
 """
@@ -6,8 +6,9 @@ Imported only by what needs it: importing MLflow takes seconds. The address is a
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
-from sentinel.errors import RecordInvalid, ServiceUnavailable
+from sentinel.errors import ServiceUnavailable
+from sentinel.promotion.catalogue import CHAMPION, Catalogue, StoredVersion
+from sentinel.promotion.store.contract import Change, Swap, moved
+from sentinel.promotion.summary import Home
 
 _client: Any = MlflowClient  # the library's types are partly unknown
 _download: Any = download_artifacts
@@ -40,7 +44,7 @@ def answered(tracking_uri: str) -> Generator[None]:
 
 
 def create_version(
-    tracking_uri: str, name: str, folder: Path, run_id: str, tags: dict[str, str], description: str
+    tracking_uri: str, name: str, folder: Path, run_id: str, tags: dict[str, str], describe: Callable[[Home], str]
 ) -> str:
     """Store a release's files as a model of its run, and a version that points there; the version's number."""
     with answered(tracking_uri):
@@ -55,7 +59,7 @@ def create_version(
             run_id,
             tags,
             None,
-            description,
+            describe(Home(tracking_uri, str(model.experiment_id), model.model_id, folder)),
             await_creation_for=0,
             model_id=model.model_id,
         )
@@ -65,24 +69,70 @@ def create_version(
     return str(version.version)
 
 
-def set_alias(tracking_uri: str, name: str, alias: str, version: str) -> None:
-    """Move an alias and read it back: MLflow has no compare-and-swap, the last writer wins silently."""
-    with answered(tracking_uri):
-        client = connect(tracking_uri)
-        client.set_registered_model_alias(name, alias, version)
-        found = str(client.get_model_version_by_alias(name, alias).version)
-    if found != version:
-        raise RecordInvalid(
-            f"Alias {alias} of {name} was set to version {version} and now names {found}: somebody else moved it at "
-            "the same moment. See who serves with `sentinel models show champion`, then decide again."
-        )
+@dataclass(frozen=True)
+class ClientStore:
+    """A registry whose tables or login only MLflow's client knows (store.contract.RegistryStore)."""
+
+    uri: str
+    name: str
+
+    def catalogue(self) -> Catalogue:
+        with answered(self.uri):
+            client = connect(self.uri)
+            model = next(iter(client.search_registered_models(f"name = '{self.name}'")), None)
+            if model is None:
+                return Catalogue(self.name, {}, ())
+            found: list[Any] = []
+            token = None
+            while token != "":
+                page = client.search_model_versions(f"name = '{self.name}'", max_results=200, page_token=token)
+                found += page
+                token = page.token or ""
+            aliases = client.get_registered_model(self.name).aliases
+        versions = [
+            StoredVersion(str(one.version), one.run_id or None, one.source, dict(one.tags), one.description or "")
+            for one in found
+        ]
+        ordered = tuple(sorted(versions, key=lambda one: -int(one.version)))
+        return Catalogue(self.name, {alias: str(version) for alias, version in aliases.items()}, ordered)
+
+    def apply(self, change: Change) -> None:
+        with answered(self.uri):
+            client = connect(self.uri)
+            if change.champion is not None:
+                self._swap(client, change.champion)
+            for alias, version in change.aliases.items():
+                client.set_registered_model_alias(self.name, alias, version)
+            for version, tags in change.tags.items():
+                for key, value in tags.items():
+                    client.set_model_version_tag(self.name, version, key, value)
+            for version, text in change.descriptions.items():
+                client.update_model_version(self.name, version, text)
+
+    def _swap(self, client: Any, swap: Swap) -> None:
+        """Compare, set and read back: MLflow itself lets the last writer win silently."""
+        if (found := self._champion(client)) != swap.before:
+            raise moved(self.name, swap.before, found)
+        if swap.after is not None:
+            client.set_registered_model_alias(self.name, CHAMPION, swap.after)
+        else:
+            client.delete_registered_model_alias(self.name, CHAMPION)
+        if (found := self._champion(client)) != swap.after:
+            raise moved(self.name, swap.after, found)
+
+    def _champion(self, client: Any) -> str | None:
+        found = client.get_registered_model(self.name).aliases.get(CHAMPION)
+        return None if found is None else str(found)
 
 
-def set_tags(tracking_uri: str, name: str, version: str, tags: dict[str, str]) -> None:
+def client_holds_run(tracking_uri: str, run_id: str) -> bool:
     with answered(tracking_uri):
-        client = connect(tracking_uri)
-        for key, value in tags.items():
-            client.set_model_version_tag(name, version, key, value)
+        try:
+            return connect(tracking_uri).get_run(run_id).info.lifecycle_stage == "active"
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return False
+            raise
 
 
 def fetch_files(tracking_uri: str, source: str, scratch: Path) -> Path:

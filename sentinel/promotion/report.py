@@ -61,12 +61,6 @@ def render_card(folder: Path) -> str:
     return _environment().get_template("card.md").render(**_content(folder))
 
 
-def summary(facts: dict[str, Any], judged: dict[str, Any]) -> str:
-    """A few lines for the registry's description (5,000 characters at most)."""
-    template = _environment().get_template("summary.md")
-    return template.render(facts=facts, judged=judged, outcomes=_OUTCOMES)[:5000]
-
-
 def _content(folder: Path) -> dict[str, Any]:
     facts, judged = _read(folder / FACTS), _read(folder / GATES)
     measurements, quality = _read(folder / "measurements.json"), read_quality(folder)

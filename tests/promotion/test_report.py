@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sentinel.config import Gates
-from sentinel.promotion.report import render_report, summary
+from sentinel.promotion.report import render_report
 from tests.promotion.standins import packaged, read_json, stages
 
 _PIXEL = base64.b64decode(
@@ -88,12 +88,3 @@ def test_text_from_the_data_cannot_become_markup(rejected: Path, tmp_path: Path)
     page = render_report(tmp_path, [])
 
     assert "&lt;script&gt;x&lt;/script&gt;" in page and "<script>" not in page
-
-
-def test_summary_fits_into_a_description(rejected: Path) -> None:
-    facts, judged = read_json(rejected / "release.json"), read_json(rejected / "gates.json")
-
-    text = summary({**facts, "variant_reason": "word " * 2000}, judged)
-
-    assert len(text) == 5000
-    assert "Failed: pr_auc_floor" in text

@@ -1,0 +1,51 @@
+"""An entry of the decision chain, as every decision writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from sentinel.promotion.catalogue import Catalogue, StoredVersion
+from sentinel.promotion.figures import evidence_digests
+from sentinel.promotion.words import MOST_NAME, one_line, required
+
+Entry = dict[str, Any]
+BY_HAND = "by hand in MLflow"
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What was decided, why, by whom, and when. Raises DecisionRefused when no reason is given."""
+
+    outcome: str
+    reason: str
+    decided_by: str
+    decided_at: datetime
+
+    def entry(
+        self, catalogue: Catalogue, stored: StoredVersion, folder: Path | None, after: str | None, **more: Any
+    ) -> Entry:
+        """`after`: the champion from then on. `folder`: of the release, whose digests are the evidence."""
+        return {
+            "id": uuid4().hex,
+            "name": catalogue.name,
+            "release": stored.tags.get("release", ""),
+            "version": stored.version,
+            "outcome": self.outcome,
+            "reason": required(self.reason, "reason"),
+            "decided_by": required(self.decided_by, "name of who decides", MOST_NAME),
+            "decided_at": self.decided_at.astimezone(UTC).isoformat(timespec="seconds"),
+            "evidence": evidence_digests(folder) if folder else {},
+            "champion_before": catalogue.champion,
+            "champion_after": after,
+            **more,
+        }
+
+
+def told(entry: Mapping[str, Any]) -> str:
+    """Who decided, when and why, at the end of a sentence."""
+    return f"by {one_line(entry['decided_by'], MOST_NAME)} at {entry['decided_at']} ({one_line(entry['reason'])})"

@@ -1,0 +1,142 @@
+"""What a reviewer reads on the version's page in MLflow: what changed, the verdicts, where the rest is.
+
+MLflow's page renders Markdown and holds 5,000 characters; what does not fit is left out by whole lines.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sentinel.promotion.figures import Figures, read_figures, read_gates, read_json
+from sentinel.promotion.layout import CARD, FACTS, REPORT
+from sentinel.promotion.words import as_markdown
+
+MOST = 5000
+_STATE = "**Decision: "  # begins the first paragraph, which alone changes later
+_NAMES = {
+    "latency_p99_ms": "latency p99 (ms)", "model_bytes": "model (bytes)", "data_digest": "data version",
+    "feature_set_hash": "feature set", "git_commit": "code commit", "lock_sha256": "lock",
+}  # fmt: skip
+_DIGESTS = ("data_digest", "feature_set_hash", "git_commit", "lock_sha256")
+_FIRST = ("failed", "undecided")
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where a version lives: its MLflow, its model there, and its release on this machine."""
+
+    tracking_uri: str
+    experiment_id: str
+    model_id: str
+    folder: Path
+
+
+def summary(
+    folder: Path, home: Home | None = None, champion: tuple[str, Path] | None = None, data_docs: Path | None = None
+) -> str:
+    """`champion`: the version that serves now, with its release. The text has no state yet."""
+    facts = read_json(folder / FACTS)
+    parts = [
+        _verdict(folder),
+        _changes(read_figures(folder), champion),
+        _links(folder, facts, home, data_docs),
+        _gates(folder),
+        f"Variant {as_markdown(facts['variant'])}. {as_markdown(facts['variant_reason'])}",
+    ]
+    return cut("\n\n".join(parts), MOST - 700)  # room for the state
+
+
+def with_state(text: str, state: str) -> str:
+    """The same description with another first paragraph; a reader learns first how things stand."""
+    body = text.partition("\n\n")[2] if text.startswith(_STATE) else text
+    return cut(f"{_STATE}{state}\n\n{body}")
+
+
+def cut(text: str, most: int = MOST) -> str:
+    """At the end of a line, never within a row of a table."""
+    if len(text) <= most:
+        return text
+    more = "\n\nThe rest did not fit; the full report has it."
+    kept: list[str] = []
+    room = most - len(more)
+    for line in text.split("\n"):
+        room -= len(line) + 1
+        if room < 0:
+            break
+        kept.append(line)
+    return "\n".join(kept).rstrip() + more
+
+
+def shown(name: str, value: Any) -> str:
+    """A figure as a reader wants it: digests short, numbers with four digits, a dash for what is not there."""
+    if value is None or value == "":
+        return "-"
+    if name in _DIGESTS:
+        return str(value)[:12]
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def label(name: str) -> str:
+    return _NAMES.get(name, name)
+
+
+def _verdict(folder: Path) -> str:
+    gates = read_gates(folder)
+    counted = {outcome: [gate["name"] for gate in gates if gate["outcome"] == outcome] for outcome in _FIRST}
+    passed = sum(gate["outcome"] == "passed" for gate in gates)
+    told = [f"{outcome}: {', '.join(names)}" for outcome, names in counted.items() if names]
+    start = "; ".join(told).capitalize() if told else "Every gate passed"
+    return f"**{as_markdown(start)}.** {passed} of {len(gates)} gates passed."
+
+
+def _changes(new: Figures, champion: tuple[str, Path] | None) -> str:
+    if champion is None:
+        rows = [f"| {label(name)} | {shown(name, value)} |" for name, value in new.items()]
+        return "\n".join(["There is no champion to compare with.\n", "| | this version |", "|---|---|", *rows])
+    version, folder = champion
+    old = read_figures(folder)
+    changed = [name for name in new if old[name] != new[name]]
+    same = [label(name) for name in new if name not in changed]
+    rows = [f"| {label(name)} | {shown(name, old[name])} → {shown(name, new[name])} |" for name in changed]
+    told = "\n".join([f"| | champion, version {version} → this version |", "|---|---|", *rows])
+    return f"{told}\n\nThe same: {', '.join(same)}." if same else told
+
+
+def _links(folder: Path, facts: dict[str, Any], home: Home | None, data_docs: Path | None) -> str:
+    """On a server the pages of the model and of its run; else the files of the release."""
+    if home is None or not home.tracking_uri.startswith("http"):
+        return f"Full report: `{folder / REPORT}` · card: `{folder / CARD}` · evidence: `{folder / 'evidence'}`" + (
+            f" · data docs: `{data_docs}`" if data_docs else ""
+        )
+    root = home.tracking_uri.rstrip("/")
+    model = f"{root}/#/experiments/{home.experiment_id}/models/{home.model_id}/artifacts"
+    files = f"{root}/ajax-api/2.0/mlflow/logged-models/{home.model_id}/artifacts/files?artifact_file_path="
+    pictures = f"{root}/#/experiments/{home.experiment_id}/runs/{facts['run_id']}/artifacts"
+    links = {
+        "full report": f"{model}/{REPORT}",
+        "report as a file": f"{files}{quote(REPORT)}",
+        "card": f"{model}/{CARD}",
+        "evidence": f"{model}/evidence",
+        "pictures and training": pictures,
+    }
+    told = " · ".join(f"[{name}]({address})" for name, address in links.items())
+    return f"Links: {told}" + (f" · data docs: `{data_docs}`" if data_docs else "")
+
+
+def _gates(folder: Path) -> str:
+    """What did not pass, first."""
+    gates = [gate for gate in read_gates(folder) if gate["outcome"] != "passed"]
+    ordered = sorted(gates, key=lambda gate: (*_FIRST, gate["outcome"]).index(gate["outcome"]))
+    if not ordered:
+        return "No gate failed, and none was undecided."
+    rows = [
+        f"| {as_markdown(gate['name'])} | {gate['outcome'].replace('_', ' ')} | {shown('', gate['value'])} "
+        f"| {gate['direction']} {shown('', gate['threshold'])} |"
+        for gate in ordered
+    ]
+    return "\n".join(["| gate | outcome | value | threshold |", "|---|---|---|---|", *rows])

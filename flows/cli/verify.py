@@ -15,6 +15,7 @@ from flows.cli.console import ConfigOption, JsonOption, Session, answers, open_s
 from flows.environment import require_mlflow, tracking_uri
 from sentinel.artifacts import MANIFEST
 from sentinel.errors import ConfigInvalid, RecordInvalid, ServiceUnavailable
+from sentinel.storage import sha256_file
 
 _ALIASES = ("champion", "challenger", "previous")
 
@@ -149,9 +150,16 @@ def _decisions(session: Session | None, subject: Subject) -> Path | None:
     file = session.paths.decisions(subject.name)
     if subject.version is not None:
         return file
-    kept = session.paths.releases(subject.name) / subject.folder.name
-    is_known = kept.exists() or (file.is_file() and subject.folder.name in file.read_text(errors="replace"))
-    return file if is_known else None
+    decisions = file.read_text(errors="replace") if file.is_file() else ""
+    known = [name for name in _digests(subject.folder) if name in decisions]
+    return file if known or (session.paths.releases(subject.name) / subject.folder.name).exists() else None
+
+
+def _digests(folder: Path) -> list[str]:
+    """By which the home folder may know a release: its folder's name, and that of a copy under any name."""
+    named = [folder.name] if re.fullmatch("[0-9a-f]{16}", folder.name) else []
+    manifest = folder / MANIFEST
+    return [*named, sha256_file(manifest)] if manifest.is_file() else named
 
 
 def _against_decisions(session: Session, wanted: str, subject: Subject, trusted: list[Path], file: Path) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,15 +82,18 @@ def _session(config: Path | None, as_json: bool, *, may_be_elsewhere: bool) -> S
 def _is_folder(wanted: str) -> bool:
     if wanted in _ALIASES or re.fullmatch(r"\d{1,9}", wanted):
         return False
-    return "/" in wanted or Path(wanted).exists()
+    try:
+        return "/" in wanted or Path(wanted).exists()
+    except OSError:  # such as a name that is too long
+        return False
 
 
 def _of_folder(folder: Path) -> Subject:
     try:
-        name = json.loads((folder / MANIFEST).read_bytes())["name"]
+        name = str(json.loads((folder / MANIFEST).read_bytes())["name"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        name = None  # the manifest is looked at again, and what is wrong with it is told then
-    return Subject(folder.resolve(), name if isinstance(name, str) and re.fullmatch(r"[a-z][\w-]*", name) else None)
+        name = ""  # the manifest is looked at again, and what is wrong with it is told then
+    return Subject(Path(os.path.realpath(folder)), name if re.fullmatch(r"[a-z][a-z0-9_-]{0,40}", name) else None)
 
 
 def _of_version(session: Session, wanted: str) -> Subject:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from flows.cli.console import ConfigOption, JsonOption, Session, answers, open_s
 from flows.environment import require_mlflow, tracking_uri
 from sentinel.artifacts import MANIFEST
 from sentinel.errors import ConfigInvalid, RecordInvalid, ServiceUnavailable
+from sentinel.storage import sha256_file
 
 _ALIASES = ("champion", "challenger", "previous")
 
@@ -80,15 +82,18 @@ def _session(config: Path | None, as_json: bool, *, may_be_elsewhere: bool) -> S
 def _is_folder(wanted: str) -> bool:
     if wanted in _ALIASES or re.fullmatch(r"\d{1,9}", wanted):
         return False
-    return "/" in wanted or Path(wanted).exists()
+    try:
+        return "/" in wanted or Path(wanted).exists()
+    except OSError:  # such as a name that is too long
+        return False
 
 
 def _of_folder(folder: Path) -> Subject:
     try:
-        name = json.loads((folder / MANIFEST).read_bytes())["name"]
+        name = str(json.loads((folder / MANIFEST).read_bytes())["name"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        name = None  # the manifest is looked at again, and what is wrong with it is told then
-    return Subject(folder.resolve(), name if isinstance(name, str) and re.fullmatch(r"[a-z][\w-]*", name) else None)
+        name = ""  # the manifest is looked at again, and what is wrong with it is told then
+    return Subject(Path(os.path.realpath(folder)), name if re.fullmatch(r"[a-z][a-z0-9_-]{0,40}", name) else None)
 
 
 def _of_version(session: Session, wanted: str) -> Subject:
@@ -149,9 +154,16 @@ def _decisions(session: Session | None, subject: Subject) -> Path | None:
     file = session.paths.decisions(subject.name)
     if subject.version is not None:
         return file
-    kept = session.paths.releases(subject.name) / subject.folder.name
-    is_known = kept.exists() or (file.is_file() and subject.folder.name in file.read_text(errors="replace"))
-    return file if is_known else None
+    decisions = file.read_text(errors="replace") if file.is_file() else ""
+    known = [name for name in _digests(subject.folder) if name in decisions]
+    return file if known or (session.paths.releases(subject.name) / subject.folder.name).exists() else None
+
+
+def _digests(folder: Path) -> list[str]:
+    """By which the home folder may know a release: its folder's name, and that of a copy under any name."""
+    named = [folder.name] if re.fullmatch("[0-9a-f]{16}", folder.name) else []
+    manifest = folder / MANIFEST
+    return [*named, sha256_file(manifest)] if manifest.is_file() else named
 
 
 def _against_decisions(session: Session, wanted: str, subject: Subject, trusted: list[Path], file: Path) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -33,19 +34,22 @@ def sentences_against(folder: Path, digest: str | None, publics: list[Path]) -> 
     Raises RecordInvalid for a public key that is none.
     """
     trusted = [read_public(public) for public in publics]
-    folder = folder.resolve()
+    folder = Path(os.path.realpath(folder))
     try:
         manifest = read_manifest(folder)
+        wrong = wrong_files(folder, manifest)
     except RecordInvalid as error:
         return [str(error)]
-    wrong = wrong_files(folder, manifest)
+    except OSError as error:
+        return [f"{shown(str(error.filename))}: cannot be read ({error.strerror})"]
     found = _against_identity(folder, manifest, digest)
     found += [f"{shown(path)}: {fault}" for path, fault in wrong.items()]
-    found += sentences_against_signature(folder, manifest, trusted)
+    unsigned = sentences_against_signature(folder, manifest, trusted)
+    found += unsigned
     # what is altered has been told; it is not read any further
     if not [path for path in wrong if path in (GATES, FACTS, GRAPH) or path.startswith(f"{EVIDENCE}/")]:
         found += _told(GATES, "cannot be judged anew", lambda: _wrong_verdicts(folder, manifest))
-    if not wrong.keys() & {GRAPH, GOLDEN}:
+    if not unsigned and not wrong.keys() & {GRAPH, GOLDEN}:  # no graph is run that a stranger may have made
         found += _told(GOLDEN, "cannot be answered here", lambda: _wrong_answers(folder))
     return found
 

@@ -114,8 +114,10 @@ def test_release_lies_under_its_digest_with_checksums_and_a_repeat_changes_nothi
     assert is_published("tests", signed.digest, at(endpoint))
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "manifest.json", "model.sig", "evidence/scores.parquet"])
-@pytest.mark.parametrize("same_length", [True, False])
+@pytest.mark.parametrize(
+    ("name", "same_length"),
+    [("model.onnx", True), ("manifest.json", True), ("model.sig", True), ("evidence/scores.parquet", False)],
+)
 def test_object_with_other_content_is_named_and_not_overwritten(
     bucket: S3Client, endpoint: str, signed: Signed, name: str, same_length: bool
 ) -> None:

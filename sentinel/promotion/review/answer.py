@@ -18,7 +18,7 @@ from sentinel.promotion.entries import Decided, Entry, told
 from sentinel.promotion.registry import Registry
 from sentinel.promotion.switch.journal import Intent
 from sentinel.promotion.switch.switch import Standing
-from sentinel.promotion.words import MOST_NAME, one_line, required, same_person
+from sentinel.promotion.words import MOST_NAME, lasting, one_line, required, same_person
 
 AUTHOR_NAMES = " / "  # between the names by which one author is known
 UNNAMED = "somebody in MLflow"
@@ -77,8 +77,9 @@ class Review:
     def expire(self, stored: StoredVersion, now: datetime) -> Entry | None:
         """Note that nobody answered in time; None when somebody did meanwhile."""
         folder = self.registry.release_folder(stored)
-        days = self.settings.review_expires_after
-        decided = Decided("expired", f"Nobody answered within {days}.", "the review", now)
+        decided = Decided(
+            "expired", f"Nobody answered within {lasting(self.settings.review_expires_after)}.", "the review", now
+        )
 
         def propose(standing: Standing) -> Intent | None:
             if not waits(standing, stored) or not self.is_expired(standing, stored, now):
@@ -98,7 +99,7 @@ class Review:
             raise DecisionRefused(f"{name} {_state(standing, stored)} Nothing was changed.")
         if self.is_expired(standing, stored, now):
             raise DecisionRefused(
-                f"{name} waited for longer than {self.settings.review_expires_after} and has expired. Run the main job "
+                f"{name} waited for longer than {lasting(self.settings.review_expires_after)} and has expired. Run the main job "
                 "again: it asks anew. Nothing was changed."
             )
         if answer.decision == "approved" and not self.settings.self_approval:

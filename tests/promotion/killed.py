@@ -1,7 +1,7 @@
 """A process that does one thing again and again, each time killed one step later, until it comes through.
 
 A step is what Python tells its audit hooks: a file opened to write or renamed, a database opened, a request that
-changes something sent. Before the next one the child, a fork that has everything imported already, ends itself with SIGKILL.
+changes something sent. Before the next one the child, a fork that has everything imported already, kills itself.
 """
 
 from __future__ import annotations

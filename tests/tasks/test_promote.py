@@ -8,6 +8,7 @@ from sentinel.artifacts import Decision
 from sentinel.config import load_config
 from sentinel.paths import Paths
 from sentinel.promotion.decisions import append_decision
+from sentinel.promotion.keys import signing_key
 from tasks.promote import is_recorded, promote
 from tasks.run import Code, Run
 from tests.conftest import ROOT
@@ -22,10 +23,13 @@ def test_lost_chain_makes_the_decision_again(tmp_path: Path) -> None:
     config, paths = load_config(ROOT / "configs" / "handbook.toml"), Paths(tmp_path, tmp_path / "home")
     run = Run("run", config, paths, "sqlite://", Path("cpu.lock"), "lock", Code("none", False))
     chain = paths.decisions("handbook")
-    append_decision(chain, {"release": "b" * 64, "outcome": "rejected"})
+    private = signing_key(paths.keys)
+    append_decision(chain, {"release": "b" * 64, "outcome": "rejected"}, private)
     assert promote.is_still_there is is_recorded
     assert not is_recorded(run, DECISION)
-    append_decision(chain, {"release": DECISION.sha256, "outcome": "promoted"})
+    append_decision(chain, {"release": DECISION.sha256, "outcome": "waiting"}, private)
+    assert not is_recorded(run, DECISION)
+    append_decision(chain, {"release": DECISION.sha256, "outcome": "promoted"}, private)
     assert is_recorded(run, DECISION)
     chain.unlink()
     assert not is_recorded(run, DECISION)

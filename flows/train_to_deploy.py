@@ -22,9 +22,10 @@ from flows.logs import logged_run
 from flows.result import RunResult, read_result
 from sentinel.config import load_config
 from sentinel.paths import find_paths
+from sentinel.promotion.authors import read_author
 from sentinel.spark_installed import require_engine
 from sentinel.storage import sha256_file
-from tasks.run import Run, installed_lock, read_author, read_code
+from tasks.run import Run, installed_lock, read_code
 
 logger = logging.getLogger("sentinel.run")
 

@@ -10,6 +10,7 @@ from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 
 from sentinel.artifacts import Decision
+from sentinel.promotion.words import lasting
 from tasks.run import Run
 
 FORM = "review-form"  # the flow, whose deployment has the name of the configuration
@@ -29,7 +30,7 @@ def ask_reviewer(run: Run, decision: Decision) -> None:
         f"* MLflow ({run.tracking_uri}): on the version's page the tag `review` = `approved` or `rejected`, with "
         "`review_comment` and `reviewer`",
         f"* the command line: `sentinel models approve {version} --reason TEXT` or `sentinel models reject ...`",
-        f"Without an answer within {run.config.promotion.review_expires_after} the question expires.",
+        f"Without an answer within {lasting(run.config.promotion.review_expires_after)} the question expires.",
     ]
     create_markdown_artifact("\n\n".join(lines), key="review", description=f"{name} version {version} waits")
 

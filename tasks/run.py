@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import subprocess
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -76,22 +75,6 @@ def read_code(root: Path) -> Code:
 
     commit = git("rev-parse", "HEAD")
     return Code(commit or "none", is_clean=commit is not None and git("status", "--porcelain") == "")
-
-
-def read_author(root: Path) -> str:
-    """By which names whoever runs this is known: to git, and to the operating system."""
-    asked = [["git", "config", "user.name"], ["git", "config", "user.email"]]
-    done = [subprocess.run(one, cwd=root, capture_output=True, text=True, check=False) for one in asked]
-    names = [one.stdout.strip() for one in done if one.returncode == 0]
-    return " / ".join(dict.fromkeys(name for name in (*names, system_user()) if name))
-
-
-def system_user() -> str:
-    """The operating system's user; empty where it has no name for it."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return ""
 
 
 def installed_lock(root: Path) -> Path:

@@ -75,7 +75,7 @@ def _answer(
 
 
 def _who(reviewer: str | None) -> str:
-    from tasks.run import system_user
+    from sentinel.promotion.authors import system_user
 
     return reviewer or system_user()
 

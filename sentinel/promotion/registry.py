@@ -102,9 +102,8 @@ class Registry:
     def intent(self, standing: Standing, stored: StoredVersion, folder: Path, decided: Decided, **tags: str) -> Intent:
         """What a decision about a judged version does; a promotion only against the champion it was judged against."""
         promotes = decided.outcome == "promoted"
-        faced = faced_champion(folder)
         if promotes:
-            self._require_faced(standing, stored, faced)
+            self._require_faced(standing, stored, folder)
         serving = standing.catalogue.champion
         after = stored.version if promotes else serving
         entry = decided.entry(standing.catalogue, stored, folder, after, author=stored.tags.get("author", ""))
@@ -132,7 +131,7 @@ class Registry:
         champion = self.champion()
         if champion is None or champion.model_sha256 != model_sha256:
             return champion
-        faced = read_json(self.paths.absolute(champion.release_path) / GATES)["champion"]
+        faced = faced_champion(self.paths.absolute(champion.release_path))
         if faced is None:
             return None
         known = {stored.version: stored for stored in self.catalogue().versions}
@@ -199,9 +198,12 @@ class Registry:
         folder = local_folder(self.paths, self.name, stored.release)
         return (stored.version, folder) if (folder / FACTS).is_file() else None
 
-    def _require_faced(self, standing: Standing, stored: StoredVersion, faced: str | None) -> None:
-        serving = standing.catalogue.champion
-        if serving in (faced, stored.version):
+    def _require_faced(self, standing: Standing, stored: StoredVersion, folder: Path) -> None:
+        """By number and graph: a registry that was lost and filled again counts anew."""
+        serving, judged_against = standing.catalogue.champion, faced_champion(folder)
+        faced, graph = (judged_against["version"], judged_against["model_sha256"]) if judged_against else (None, None)
+        known = standing.catalogue.find(serving).tags.get("model_sha256") if serving else None
+        if serving == stored.version or (serving, known) == (faced, graph):
             return
         made = next((entry for entry in reversed(standing.chain) if entry["champion_after"] == serving), None)
         by = f", {told(made)}" if made and serving else ""
@@ -222,10 +224,9 @@ class Registry:
         return Champion(stored.version, self.paths.relative(folder), facts["model_sha256"], facts["feature_set_hash"])
 
 
-def faced_champion(folder: Path) -> str | None:
-    """The version that a release was judged against."""
-    faced = read_json(folder / GATES)["champion"]
-    return faced["version"] if faced else None
+def faced_champion(folder: Path) -> dict[str, str] | None:
+    """Whom a release was judged against."""
+    return read_json(folder / GATES)["champion"]
 
 
 def state_text(entry: Entry) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from datetime import timedelta
 
 from sentinel.errors import DecisionRefused
 
@@ -29,6 +30,15 @@ def required(text: str, what: str, most: int = MOST_REASON) -> str:
 def as_markdown(text: str) -> str:
     """The same words where a page renders Markdown."""
     return _MARKUP.sub(r"\\\1", text)
+
+
+def lasting(time: timedelta) -> str:
+    """14 days; 36 hours; what is no whole number of them as Python writes it."""
+    for unit, seconds in (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1)):
+        count, rest = divmod(time.total_seconds(), seconds)
+        if rest == 0 and count:
+            return f"{count:.0f} {unit}{'s' if count > 1 else ''}"
+    return str(time)
 
 
 def same_person(left: str, right: str) -> bool:

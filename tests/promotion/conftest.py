@@ -13,10 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 
 from sentinel.artifacts import GateReport, Release
 from sentinel.paths import Paths
 from sentinel.promotion.registry import Registry
+from tests.postgres_server import postgres_server
+from tests.promotion.releases import make_releases
 from tests.promotion.standins import Stages, packaged, stages
 
 _PATIENCE_S = 120
@@ -50,6 +53,23 @@ def database(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> 
 
 
 @pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """MLflow's registry on a PostgreSQL of Debian's."""
+    from mlflow import MlflowClient
+
+    folder = tmp_path_factory.mktemp("postgres")
+    with postgres_server(folder / "cluster") as uri:
+        MlflowClient(uri, uri).create_experiment("tests", artifact_location=str(folder / "artifacts"))
+        yield uri
+
+
+@pytest.fixture(scope="session")
+def releases(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Release, Path]]:
+    """Releases that follow each other; read only (`releases.laid_out` copies one)."""
+    return make_releases(tmp_path_factory.mktemp("releases"))
+
+
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[str]:
     """A real MLflow server that keeps the artifacts of its clients."""
     folder = tmp_path_factory.mktemp("server")
@@ -63,7 +83,13 @@ def server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> It
         "--artifacts-destination",
         str(folder / "kept"),
     ]
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    webhooks = {
+        "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": Fernet.generate_key().decode(),
+        "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https",
+        "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
+        "MLFLOW_WEBHOOK_CACHE_TTL": "0",
+    }
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **webhooks}
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([*command, *store], cwd=folder, env=environment, stdout=log, stderr=log)
@@ -79,6 +105,18 @@ def server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> It
 def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Registry:
     """An empty registry, embedded and on a server, with folders of its own."""
     uri = request.getfixturevalue("database" if request.param == "embedded" else "server")
+    return Registry(uri, f"model-{tmp_path.name}".lower(), Paths(tmp_path, tmp_path / "home"))
+
+
+@pytest.fixture
+def embedded(database: str, tmp_path: Path) -> Registry:
+    return Registry(database, f"model-{tmp_path.name}".lower(), Paths(tmp_path, tmp_path / "home"))
+
+
+@pytest.fixture(params=["database", "postgres", "server"])
+def any_registry(request: pytest.FixtureRequest, tmp_path: Path) -> Registry:
+    """Each way to a registry: SQLite's tables, PostgreSQL's, and a server's API."""
+    uri = request.getfixturevalue(request.param)
     return Registry(uri, f"model-{tmp_path.name}".lower(), Paths(tmp_path, tmp_path / "home"))
 
 

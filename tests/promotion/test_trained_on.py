@@ -14,8 +14,8 @@ from sentinel.promotion.decisions import Verdict
 from sentinel.promotion.registry import Registry
 from sentinel.promotion.trained_on import champion_data
 from sentinel.storage import sha256_file
+from tests.promotion.releases import run_of
 from tests.promotion.standins import DATA_PROFILE, PROVENANCE, packaged, read_json, stages
-from tests.promotion.test_registry import run_of
 
 THESE = PROVENANCE.data_digest
 NOW = datetime(2026, 3, 3, tzinfo=UTC)

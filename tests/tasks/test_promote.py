@@ -27,6 +27,8 @@ def test_lost_chain_makes_the_decision_again(tmp_path: Path) -> None:
     append_decision(chain, {"release": "b" * 64, "outcome": "rejected"}, private)
     assert promote.is_still_there is is_recorded
     assert not is_recorded(run, DECISION)
+    append_decision(chain, {"release": DECISION.sha256, "outcome": "waiting"}, private)
+    assert not is_recorded(run, DECISION)
     append_decision(chain, {"release": DECISION.sha256, "outcome": "promoted"}, private)
     assert is_recorded(run, DECISION)
     chain.unlink()

@@ -13,14 +13,14 @@ from typing import Literal
 
 from sentinel.config import Promotion
 from sentinel.errors import DecisionRefused, RecordInvalid
+from sentinel.promotion.authors import is_author
 from sentinel.promotion.catalogue import StoredVersion
 from sentinel.promotion.entries import Decided, Entry, told
 from sentinel.promotion.registry import Registry
 from sentinel.promotion.switch.journal import Intent
 from sentinel.promotion.switch.switch import Standing
-from sentinel.promotion.words import MOST_NAME, one_line, required, same_person
+from sentinel.promotion.words import MOST_NAME, lasting, one_line, required
 
-AUTHOR_NAMES = " / "  # between the names by which one author is known
 UNNAMED = "somebody in MLflow"
 
 LostFeatures = Callable[[StoredVersion], list[str]]
@@ -77,8 +77,9 @@ class Review:
     def expire(self, stored: StoredVersion, now: datetime) -> Entry | None:
         """Note that nobody answered in time; None when somebody did meanwhile."""
         folder = self.registry.release_folder(stored)
-        days = self.settings.review_expires_after
-        decided = Decided("expired", f"Nobody answered within {days}.", "the review", now)
+        decided = Decided(
+            "expired", f"Nobody answered within {lasting(self.settings.review_expires_after)}.", "the review", now
+        )
 
         def propose(standing: Standing) -> Intent | None:
             if not waits(standing, stored) or not self.is_expired(standing, stored, now):
@@ -98,8 +99,8 @@ class Review:
             raise DecisionRefused(f"{name} {_state(standing, stored)} Nothing was changed.")
         if self.is_expired(standing, stored, now):
             raise DecisionRefused(
-                f"{name} waited for longer than {self.settings.review_expires_after} and has expired. Run the main job "
-                "again: it asks anew. Nothing was changed."
+                f"{name} waited for longer than {lasting(self.settings.review_expires_after)} and has expired. "
+                "Run the main job again: it asks anew. Nothing was changed."
             )
         if answer.decision == "approved" and not self.settings.self_approval:
             self._require_another(standing, stored, answer.reviewer)
@@ -117,7 +118,7 @@ class Review:
                 "The author of a run may not approve it (promotion.self_approval = false), so say who you are: set the "
                 "tag `reviewer`, or --reviewer."
             )
-        if any(same_person(reviewer, known) for known in author.split(AUTHOR_NAMES)):
+        if is_author(reviewer, author):
             raise DecisionRefused(
                 f"{one_line(reviewer, MOST_NAME)} started the run of version {stored.version}, and an author may not "
                 "approve the own version (promotion.self_approval = false). Ask another reviewer. Nothing was changed."

@@ -45,12 +45,12 @@ def _look_at(review: Review, standing: Standing, stored: StoredVersion, now: dat
     said = stored.tags.get("review", "")
     if "release" not in stored.tags:
         return None
-    if waits(standing, stored) and review.is_expired(standing, stored, now):
-        entry = review.expire(stored, now)
-        return _happening(review, entry) if entry else None
-    if not said or _is_known(standing, stored, said):
-        return None
     try:
+        if waits(standing, stored) and review.is_expired(standing, stored, now):
+            entry = review.expire(stored, now)
+            return _happening(review, entry) if entry else None
+        if not said or _is_known(standing, stored, said):
+            return None
         return _happening(review, review.answer(stored.version, _answer(stored, said), now))
     except (DecisionRefused, GateFailed, RecordInvalid) as refusal:
         return _note(review, stored, str(refusal))

@@ -11,6 +11,7 @@ GATES = "gates.json"
 EVIDENCE = "evidence"
 REPORT = "report.html"
 CARD = "card.md"
+GOLDEN = "golden.json"  # frozen questions, and the answers of the graph
 NOT_MEASURED = "not measured"  # in place of a verdict
 DATA_PROFILE = "data_profile.json"  # of the training part of the data, its raw columns
 

@@ -27,7 +27,8 @@ from sentinel.artifacts import (
 from sentinel.errors import RecordInvalid
 from sentinel.model.inputs import ModelInputs
 from sentinel.progress import Progress, silent
-from sentinel.promotion.evidence import TRAINING, serving_graph
+from sentinel.promotion.collection import serving_graph
+from sentinel.promotion.evidence import TRAINING
 from sentinel.promotion.layout import (
     CARD,
     DATA_PROFILE,
@@ -39,7 +40,7 @@ from sentinel.promotion.layout import (
     REPORT,
     protect,
 )
-from sentinel.promotion.reference import golden_set, reference_statistics
+from sentinel.promotion.reference import reference_statistics
 from sentinel.promotion.report import render_card, render_report
 from sentinel.promotion.verification import sentences_against
 from sentinel.storage import canonical_json, complete_folder, listing, require_free_disk, sha256_file, write_json
@@ -88,11 +89,10 @@ def package(
         _copy_parts(folder, graph, report, table, splits, onnx, candidates, home=home)
         facts = _facts(folder, report, validated, table, trained, candidates, provenance, name)
         write_json(folder / FACTS, facts)
-        progress(1, 3, "reference statistics and golden set")
+        progress(1, 3, "reference statistics")
         inputs = ModelInputs.from_dict(_read(folder / "inputs.json"))
         write_json(folder / "reference.json", reference_statistics(inputs, splits, home=home))
         write_json(folder / DATA_PROFILE, data_profile)
-        write_json(folder / "golden.json", golden_set(inputs, splits, folder / GRAPH, home=home))
         write_json(folder / "MLmodel", _mlflow_description(inputs))
         progress(2, 3, "report")
         (folder / CARD).write_text(render_card(folder))

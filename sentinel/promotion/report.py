@@ -20,7 +20,7 @@ _VARIANT_COLUMNS = (
     ("p50 ms", "latency_p50_ms"), ("p99 ms", "latency_p99_ms"), ("rows/s at 256", "throughput_256_rows_per_s"),
     ("integer products", "integer_matrix_products"),
 )  # fmt: skip
-_OUTCOMES = {"passed": "passed", "failed": "failed", "not_applicable": "not applicable"}
+_OUTCOMES = {"passed": "passed", "failed": "failed", "not_applicable": "not applicable", "undecided": "undecided"}
 
 
 def render_report(folder: Path, pictures: list[Path]) -> str:

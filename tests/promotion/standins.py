@@ -27,8 +27,8 @@ from sentinel.artifacts import (
     ValidatedData,
 )
 from sentinel.config import Gates
-from sentinel.promotion.evidence import Candidate
-from sentinel.promotion.gates import judge
+from sentinel.promotion.collection import Candidate
+from sentinel.promotion.judging import judge
 from sentinel.promotion.layout import Champion
 from sentinel.promotion.release import Provenance, package
 from sentinel.scoring import Scorer

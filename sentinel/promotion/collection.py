@@ -63,7 +63,7 @@ from sentinel.storage import sha256_file, write_json
 
 _SCORING_THREADS = 2  # of the gate's own pass over the test rows; latency is measured with one
 _SPREAD_ROWS = 1000  # of the rows that are asked again, one by one or under other names
-_KEPT = ("transaction_id", "event_timestamp", "amount_minor", "is_fraud", "logistic")
+_KEPT = ("transaction_id", "event_timestamp", "amount_minor", "logistic")
 _STEPS = 10
 
 
@@ -173,11 +173,11 @@ def _face(
 def _write_scores(folder: Path, rows: JudgedRows, scores: Mapping[str, Probability], faced: Faced) -> None:
     """A row a test transaction. Customers are numbered: a release names none."""
     scored = rows.scored
-    kept = scored.select([name for name in _KEPT if name in scored.column_names])
+    labels = cast("NDArray[Any]", scored.column("is_fraud").to_numpy()).astype(bool)
+    kept = scored.select(list(_KEPT)).append_column("is_fraud", pa.array(labels))
     customers = scored.column("customer_id").combine_chunks().dictionary_encode().indices
     blocks = cast("NDArray[np.int32]", customers.to_numpy()) % bootstrap.MOST_BLOCKS
     kept = kept.append_column(BLOCK, pa.array(blocks, pa.int32()))
-    labels = cast("NDArray[Any]", scored.column("is_fraud").to_numpy()).astype(bool)
     for grouping in groupings_of(scored, labels, rows.reference_amounts, rows.feature_set):
         names = pa.DictionaryArray.from_arrays(grouping.codes.astype(np.int32), list(grouping.names))
         kept = kept.append_column(f"{SLICE}{grouping.by}", names)

@@ -17,7 +17,6 @@ from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -78,7 +77,7 @@ class Evidence:
         for column in self.scores.column_names:
             if column.startswith(SLICE):
                 coded = self.scores.column(column).combine_chunks().dictionary_encode()
-                codes = cast("NDArray[Any]", pc.fill_null(coded.indices, -1).to_numpy())
+                codes = np.from_dlpack(coded.indices)
                 names = cast("list[str]", coded.dictionary.to_pylist())
                 found |= {f"{column.removeprefix(SLICE)} {name}": codes == at for at, name in enumerate(names)}
         return found
@@ -87,9 +86,16 @@ class Evidence:
         return cast("dict[str, Any]", json.loads((self.folder / name).read_text()))
 
     def table(self, name: str) -> pa.Table:
-        return pq.read_table(self.folder / name)
+        return pq.ParquetFile(self.folder / name).read()
 
     def _column(self, name: str) -> NDArray[Any]:
         if name not in self.scores.column_names:
             raise KeyError(f"{SCORES} has no column {name}")
-        return cast("NDArray[Any]", self.scores.column(name).to_numpy())
+        return values_of(self.scores, name)
+
+
+def values_of(table: pa.Table, name: str) -> NDArray[Any]:
+    """The numbers or truths of a column; raises TypeError where one is null. Arrow's own way would load pandas."""
+    column = table.column(name).combine_chunks()
+    is_truth = pa.types.is_boolean(column.type)
+    return cast("NDArray[Any]", np.from_dlpack(column.cast(pa.uint8()) if is_truth else column))

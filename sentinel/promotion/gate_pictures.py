@@ -68,8 +68,8 @@ def _slices(axes: Axes, evidence: Evidence, gate: Gate) -> None:
         axes.plot(one.loss.value, at, "o", color=_FIGURE, markersize=4)
     axes.axvline(gate.threshold, color=_BOUND, linestyle="--", label=f"bound {gate.threshold:+.3f}")
     axes.set_yticks(range(len(found)), [one.name for one in found], fontsize=8)
-    axes.set(xlabel=f"pr_auc lost to {pair.name}, 95 % interval")
-    axes.legend(frameon=False, loc="lower right")
+    axes.set_title(f"pr_auc lost to {pair.name}, with 95 %", fontsize=9, loc="right")
+    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, -0.25), fontsize=8)
 
 
 def _calibration(axes: Axes, evidence: Evidence, gate: Gate) -> None:
@@ -96,9 +96,9 @@ def _amounts(axes: Axes, evidence: Evidence, gate: Gate) -> None:
     columns = ["answer", *(OF_FACTOR.format(factor=factor) for factor in FACTORS)]
     scores = [table.column(name).to_numpy() for name in columns]
     at = range(len(columns))
-    low, middle, high = (np.array([np.quantile(one, share) for one in scores]) for share in (0.1, 0.5, 0.9))
+    low, high = (np.array([np.quantile(one, share) for one in scores]) for share in (0.1, 0.9))
     axes.fill_between(at, low, high, color=_FIGURE, alpha=0.2, label="80 % of the payments")
-    axes.plot(at, middle, "o-", color=_FIGURE, label="half of them lie below")
+    axes.plot(at, [float(np.mean(one)) for one in scores], "o-", color=_FIGURE, label="their mean")
     axes.set_xticks(at, ["as it is", *(f"x {factor:g}" for factor in FACTORS)])
     axes.set(xlabel="amount", ylabel="probability", ylim=(0, None))
     axes.legend(frameon=False, loc="upper left")

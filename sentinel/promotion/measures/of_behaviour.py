@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sentinel.promotion.evidence import INPUTS, ODD_INPUTS, RAISED_AMOUNTS, RENAMED_IDS, Evidence
+from sentinel.promotion.evidence import INPUTS, ODD_INPUTS, RAISED_AMOUNTS, RENAMED_IDS, Evidence, values_of
 from sentinel.promotion.measures.measured import InapplicableError, Measured, UnmeasuredError
 from sentinel.promotion.questions import ABOUT, ALL_INPUTS, FACTORS, NONSENSE, ODD_CODES, ODD_NUMBERS, OF_FACTOR
 
@@ -52,8 +52,8 @@ def fall_with_amount(evidence: Evidence) -> Measured:
     factor = FACTORS[int(np.argmax(worst))]
     return Measured(
         max(worst),
-        f"At the {len(before):,} riskiest payments by their merchants' known frauds, an amount {factor:g} times as "
-        f"large lowers 1 % of the scores by {max(worst):.1%} or more, the mean changes by "
+        f"At the {len(before):,} riskiest payments by their merchants' known frauds, 99 % of the scores fall by "
+        f"{max(0.0, *worst):.1%} or less when the amount is {factor:g} times as large, and their mean changes by "
         f"{float(np.mean(raised[FACTORS.index(factor)] - before)):+.4f}; {freed} alarms would be called off.",
     )
 
@@ -88,4 +88,4 @@ def _about(table: pa.Table) -> dict[str, Any]:
 
 
 def _column(table: pa.Table, name: str) -> NDArray[np.float64]:
-    return cast("NDArray[Any]", table.column(name).to_numpy()).astype(np.float64)
+    return values_of(table, name).astype(np.float64)

@@ -66,10 +66,10 @@ def against_champion(evidence: Evidence) -> Pair:
 
 def pair_of(evidence: Evidence, name: str, column: str) -> Pair:
     """On all test rows."""
-    labels = evidence.labels
-    return Pair(
-        name, np.arange(len(labels)), labels, evidence.score("serving"), evidence.score(column), evidence.blocks
-    )
+    labels, own = evidence.labels, evidence.score("serving")
+    if not np.isfinite(own).all():
+        raise UnmeasuredError("A score of the candidate is no number.")
+    return Pair(name, np.arange(len(labels)), labels, own, evidence.score(column), evidence.blocks)
 
 
 def require_comparable(version: str | None, problem: str | None) -> None:

@@ -47,9 +47,10 @@ def main() -> None:
 
 def _work(rows: int, case: str, contender: str) -> dict[str, Any]:
     from sentinel.metrics import expected_calibration_error, pr_auc
+    from sentinel.slices import Grouping
     from sentinel.training.judging.calibration_error import calibration_error_estimate
     from sentinel.training.judging.intervals import pr_auc_estimate
-    from sentinel.training.judging.slices import Grouping, judge_slices
+    from sentinel.training.judging.slices import judge_slices
 
     random = np.random.default_rng(7)
     scores = 1 / (1 + np.exp(6 - 2 * random.normal(size=rows)))

@@ -278,17 +278,37 @@ class Export(Section):
     calibration_rows: Annotated[int, Field(ge=100)] = 4096  # of the calibration set, for INT8 ranges
 
 
-class Gates(Section):
-    """What a candidate must reach. A measurement that is missing fails its gate."""
+Megabytes = Annotated[float, Field(gt=0)]
+# Why a gate may have nothing to ask.
+GateCase = Literal["no_champion", "no_merchant_labels", "no_risky_merchant", "no_large_slice"]
 
+
+class Gates(Section):
+    """What a candidate must reach. A measurement that is missing fails its gate.
+
+    So does a gate that has nothing to ask, unless `not_applicable` lists the case. By default it has what is normal: a
+    first run has no champion, some tables have no merchants, and small ones no slice that could be judged.
+    """
+
+    not_applicable: tuple[GateCase, ...] = ("no_champion", "no_merchant_labels", "no_large_slice")
     min_pr_auc: Fraction
-    min_gain_over_logistic: float = 0.0
-    max_loss_to_champion: Fraction = 0.005  # of pr_auc, on the same test rows
-    max_calibration_error: Fraction = 0.02
+    min_recall: Fraction = 0.2  # at the threshold
+    min_gain_over_logistic: float = 0.01  # of pr_auc
+    min_gain_over_constant: float = 0.05  # of pr_auc; a constant's is the share of frauds
+    max_loss_to_champion: Fraction = 0.01  # of pr_auc, on the same test rows
+    min_frauds_to_compare: Annotated[int, Field(ge=1)] = 50  # with the champion; fewer, and a reviewer decides
+    max_calibration_error: Fraction = 0.005
+    max_slice_loss: Fraction = 0.05  # of pr_auc, to the champion, or to the logistic baseline where there is none
+    min_slice_rows: Annotated[int, Field(ge=1)] = 1000
+    min_slice_frauds: Annotated[int, Field(ge=1)] = 100
+    max_golden_kl: Annotated[float, Field(gt=0)] = 0.1  # nats a question, from the champion's answer
+    max_fall_with_amount: Fraction = 0.25  # of a score at a risky merchant, or of the threshold where that is more
     max_parity_difference: Annotated[float, Field(gt=0)] = 1e-5
     max_variant_pr_auc_loss: Fraction = 0.002
     max_variant_flips: Fraction = 0.0001  # of the test rows, at the threshold
     max_latency_p99_ms: Annotated[float, Field(gt=0)] = 12.0
+    max_memory_mb: Megabytes = 512.0  # of the process that answers
+    max_size_mb: Megabytes = 100.0  # of the graph
 
 
 class Promotion(Section):

@@ -9,7 +9,14 @@ from tasks.stage import Work, stage
 
 
 @stage(
-    code=("sentinel/features", "feature_repo", "sentinel/training", "sentinel/model", "sentinel/metrics.py"),
+    code=(
+        "sentinel/features",
+        "feature_repo",
+        "sentinel/training",
+        "sentinel/model",
+        "sentinel/metrics.py",
+        "sentinel/slices.py",
+    ),
     settings=lambda run: [run.config.features, run.config.training],
     timeout=timedelta(hours=1),
 )

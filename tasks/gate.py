@@ -46,7 +46,13 @@ def features_of_champion(
 
 
 @stage(
-    code=("sentinel/promotion", "sentinel/metrics.py", "sentinel/scoring.py", "sentinel/model/inputs.py"),
+    code=(
+        "sentinel/promotion",
+        "sentinel/metrics.py",
+        "sentinel/scoring.py",
+        "sentinel/slices.py",
+        "sentinel/model/inputs.py",
+    ),
     settings=lambda run: [run.config.gates],
     timeout=timedelta(hours=1),
 )
@@ -55,8 +61,8 @@ def gate(
     trained: TrainedModel, onnx: OnnxModel, candidates: Candidates,
     champion: Champion | None, champion_table: FeatureTable | None,
 ) -> GateReport:  # fmt: skip
-    from sentinel.promotion.evidence import Candidate
-    from sentinel.promotion.gates import judge
+    from sentinel.promotion.collection import Candidate
+    from sentinel.promotion.judging import judge
     from tasks.materialize import online_state
     from tasks.tracking import log_files
 

@@ -20,7 +20,14 @@ def _stands(run: Run, trained: TrainedModel) -> bool:
 
 
 @stage(
-    code=("sentinel/training", "sentinel/model", "sentinel/metrics.py", "tasks/tracking.py", "tasks/record.py"),
+    code=(
+        "sentinel/training",
+        "sentinel/model",
+        "sentinel/metrics.py",
+        "sentinel/slices.py",
+        "tasks/tracking.py",
+        "tasks/record.py",
+    ),
     settings=lambda run: [run.config.training, run.tracking_uri],
     timeout=timedelta(hours=12),
     is_still_there=_stands,

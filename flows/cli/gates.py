@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-_COLOURS = {"passed": "green", "failed": "bold red", "not_applicable": "dim"}
+_COLOURS = {"passed": "green", "failed": "bold red", "not_applicable": "dim", "undecided": "bold yellow"}
 
 
 def gate_table(gates: Sequence[dict[str, Any]]) -> Table:

@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sentinel.artifacts import Splits
@@ -43,3 +44,19 @@ def rows_of(
     kind = pa.timestamp("us", "UTC")
     within = [("event_timestamp", ">=", pa.scalar(start, kind)), ("event_timestamp", "<", pa.scalar(end, kind))]
     return pq.read_table(table, columns=list(columns) if columns else None, filters=within)
+
+
+def aligned(table: pa.Table, scored: pa.Table) -> pa.Table:
+    """The feature rows of the scored transactions, in their order. Raises RecordInvalid when one is missing."""
+    wanted = scored.column("transaction_id")
+    if table.column("transaction_id").equals(wanted):
+        return table
+    position = pc.call_function(
+        "index_in", [wanted], options=pc.SetLookupOptions(table.column("transaction_id").combine_chunks())
+    )
+    if position.null_count:
+        raise RecordInvalid(
+            f"{position.null_count} of {scored.num_rows} scored test rows are not in the feature table's test part: "
+            "scores and features are of different runs. Run the training again."
+        )
+    return table.take(position)

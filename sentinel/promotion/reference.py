@@ -1,4 +1,4 @@
-"""What a release remembers of its data: how each input was distributed, and frozen questions with answers."""
+"""What a release remembers of its data: how each input was distributed."""
 
 # pyarrow carries no types:
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,10 +16,8 @@ from numpy.typing import NDArray
 from sentinel.artifacts import Splits
 from sentinel.model.inputs import ModelInputs, Vocabulary
 from sentinel.promotion.parts import rows_of
-from sentinel.scoring import Scorer
 
 QUANTILES = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
-GOLDEN_ROWS = 128
 
 
 def reference_statistics(inputs: ModelInputs, splits: Splits, *, home: Path) -> dict[str, Any]:
@@ -31,22 +28,6 @@ def reference_statistics(inputs: ModelInputs, splits: Splits, *, home: Path) -> 
     numeric = {name: _numbers(_single(splits, name, home=home)) for name in inputs.numeric}
     categorical = {known.name: _shares(known, splits, home=home) for known in inputs.categorical}
     return {"part": "train", "quantiles": list(QUANTILES), "numeric": numeric, "categorical": categorical}
-
-
-def golden_set(inputs: ModelInputs, splits: Splits, graph: Path, *, home: Path) -> dict[str, Any]:
-    """Frozen test rows, evenly spaced over the ranks of the score, with the served graph's answers."""
-    numeric, categorical = inputs.encode(rows_of(splits, "test", home=home, columns=inputs.columns))
-    scorer = Scorer(graph, 2)
-    ranks = np.argsort(scorer.score(numeric, categorical), kind="stable")
-    chosen = np.sort(ranks[np.unique(np.linspace(0, len(ranks) - 1, GOLDEN_ROWS).astype(int))])
-    questions, codes = numeric[chosen], categorical[chosen]
-    answers = scorer.score(questions, codes)
-    return {
-        "inputs": inputs.to_dict(),
-        "numeric": [[None if math.isnan(value) else value for value in row] for row in questions.tolist()],
-        "categorical": codes.tolist(),
-        "probability": [float(answer) for answer in answers],
-    }
 
 
 def _single(splits: Splits, name: str, *, home: Path) -> NDArray[np.float64]:

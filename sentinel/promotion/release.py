@@ -28,7 +28,8 @@ from sentinel.artifacts import (
 from sentinel.errors import RecordInvalid
 from sentinel.model.inputs import ModelInputs
 from sentinel.progress import Progress, silent
-from sentinel.promotion.evidence import TRAINING, serving_graph
+from sentinel.promotion.collection import serving_graph
+from sentinel.promotion.evidence import TRAINING
 from sentinel.promotion.keys import public_keys, signing_key
 from sentinel.promotion.layout import (
     BILL,
@@ -37,7 +38,6 @@ from sentinel.promotion.layout import (
     EVIDENCE,
     FACTS,
     GATES,
-    GOLDEN,
     GRAPH,
     LIBRARIES,
     NOT_MEASURED,
@@ -45,7 +45,7 @@ from sentinel.promotion.layout import (
     protect,
 )
 from sentinel.promotion.manifest import write_manifest
-from sentinel.promotion.reference import golden_set, reference_statistics
+from sentinel.promotion.reference import reference_statistics
 from sentinel.promotion.report import render_card, render_report
 from sentinel.promotion.signing import sign_release
 from sentinel.promotion.verification import sentences_against
@@ -104,12 +104,10 @@ def package(
             shutil.copyfile(libraries.locate(home) / known, folder / known)
         facts = _facts(folder, report, validated, table, trained, candidates, provenance, name)
         write_json(folder / FACTS, facts)
-        progress(1, 3, "reference statistics and golden set")
+        progress(1, 3, "reference statistics")
         inputs = ModelInputs.from_dict(_read(folder / "inputs.json"))
         write_json(folder / "reference.json", reference_statistics(inputs, splits, home=home))
         write_json(folder / DATA_PROFILE, data_profile)
-        if not (folder / GOLDEN).exists():
-            write_json(folder / GOLDEN, golden_set(inputs, splits, folder / GRAPH, home=home))
         write_json(folder / "MLmodel", _mlflow_description(inputs))
         progress(2, 3, "report")
         (folder / CARD).write_text(render_card(folder))

@@ -28,8 +28,8 @@ from sentinel.artifacts import (
     ValidatedData,
 )
 from sentinel.config import Gates
-from sentinel.promotion.evidence import Candidate
-from sentinel.promotion.gates import judge
+from sentinel.promotion.collection import Candidate
+from sentinel.promotion.judging import judge
 from sentinel.promotion.layout import Champion
 from sentinel.promotion.release import Provenance, package
 from sentinel.scoring import Scorer
@@ -38,7 +38,9 @@ from tests.tables import START, canonical_table
 
 NUMERIC = ("event_timestamp", "amount_minor", "customer_count_1d", "customer_spending_age_us")
 RUN_ID = "0" * 32
-GATES = Gates(min_pr_auc=0.3, max_calibration_error=0.05, max_latency_p99_ms=1000.0)
+GATES = Gates(
+    min_pr_auc=0.3, max_calibration_error=0.05, max_latency_p99_ms=1000.0, min_slice_rows=200, min_slice_frauds=20
+)
 DATA_PROFILE = {"rows": 1}
 PROVENANCE = Provenance("d" * 32, "1" * 64, "c" * 40, True, 7, {"torch": "2.13.0"})
 REPEATED = {
@@ -81,12 +83,13 @@ class Stages:
 
 
 def graph(file: Path, amount_weight: float = 1.5e-3, *, bias: float = -9.0) -> Path:
-    """A logistic graph over raw inputs (missing reads as 0) with the contract's names, batch dynamic."""
+    """A logistic graph over raw inputs with the contract's names, batch dynamic; missing is 0, what is endless far."""
     weights = np.array([[0.0], [amount_weight], [0.02], [0.0]])
     nodes = [
         build.make_node("IsNaN", ["numeric"], ["missing"]),
         build.make_node("Where", ["missing", "zero", "numeric"], ["known"]),
-        build.make_node("MatMul", ["known", "weights"], ["product"]),
+        build.make_node("Clip", ["known", "lowest", "highest"], ["finite"]),
+        build.make_node("MatMul", ["finite", "weights"], ["product"]),
         build.make_node("Add", ["product", "bias"], ["logit"]),
         build.make_node("Sigmoid", ["logit"], ["wide"]),
         build.make_node("Cast", ["wide"], ["single"], to=onnx.TensorProto.FLOAT),
@@ -94,6 +97,8 @@ def graph(file: Path, amount_weight: float = 1.5e-3, *, bias: float = -9.0) -> P
     ]
     constants = [
         onnx.numpy_helper.from_array(np.array(0.0), "zero"),
+        onnx.numpy_helper.from_array(np.array(-1e15), "lowest"),
+        onnx.numpy_helper.from_array(np.array(1e15), "highest"),
         onnx.numpy_helper.from_array(weights, "weights"),
         onnx.numpy_helper.from_array(np.array([bias]), "bias"),
         onnx.numpy_helper.from_array(np.array([1], np.int64), "axis"),
@@ -194,14 +199,19 @@ def _features(folder: Path, graph_file: Path, days: int, rows: int) -> pa.Table:
         "customer_count_1d": pa.array(count),
         "customer_spending_age_us": pa.array(age, from_pandas=True).cast(pa.int64()),
     }
-    columns = {"transaction_id": table["transaction_id"], "customer_id": table["customer_id"], **kept}
+    ids = {name: table[name] for name in ("transaction_id", "customer_id", "merchant_id")}
+    known = {"merchant_label_count_30d": pa.array(random.integers(5, 50, rows))}
+    known |= {"merchant_fraud_count_30d": pa.array(random.integers(0, 5, rows))}
+    columns = {**ids, **kept, **known}
     folder.mkdir(parents=True)
     pq.write_table(pa.table(columns), folder / "features.parquet")
     view = {"view": "customer_spending", "entity": "customer", "kind": "spending"}
     aggregate = {"name": "customer_count_1d", "statistic": "count", "window_us": 86_400_000_000, **view}
+    labels = {"view": "merchant_labels", "entity": "merchant", "kind": "labels", "window_us": 30 * 86_400_000_000}
+    known_of = [{"name": name, "statistic": name[9:-4], **labels} for name in known]
     stored = {
         "hash": "f" * 64,
-        "aggregates": [aggregate],
+        "aggregates": [aggregate, *known_of],
         "ages": [{"name": "customer_spending_age_us", "keys": ["customer_id"], **view}],
     }
     write_json(folder / "feature_set.json", {**stored, "numeric": [], "categorical": [], "slices": []})
@@ -256,7 +266,7 @@ def _trained(folder: Path, table: pa.Table, graph_file: Path, days: int, run_id:
     for part in ("validation", "calibration", "test"):
         rows = table.filter(pa.array(_part(table, part, days)))
         parts.append(rows.append_column("split", pa.array([part] * rows.num_rows)))
-    scored = pa.concat_tables(parts).drop_columns(["customer_count_1d", "customer_spending_age_us"])
+    scored = pa.concat_tables(parts)
     noisy = np.clip(scored["is_fraud"].to_numpy() * 0.05 + random.random(scored.num_rows) * 0.3, 0, 1)
     scored = scored.append_column("logistic", pa.array(noisy, pa.float32()))
     folder.mkdir(parents=True)

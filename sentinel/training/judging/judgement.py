@@ -6,19 +6,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sentinel.metrics import card_precision_at_k, expected_calibration_error, pr_auc, recall_at_fpr, roc_auc
+from sentinel.slices import amounts_of, groupings_of
 from sentinel.training.judging.calibration_error import calibration_error_estimate
 from sentinel.training.judging.intervals import Estimate, pr_auc_estimate, roc_auc_estimate, share
-from sentinel.training.judging.slices import Grouping, Slice, amount_bands, judge_slices, new_or_known, values_of
+from sentinel.training.judging.slices import Slice, judge_slices
 from sentinel.training.judging.threshold import DAY_US, Threshold, counted_days
 
 ALERTS_A_DAY = 100
@@ -40,8 +40,7 @@ class Scored:
 
     @property
     def amounts(self) -> NDArray[np.int64]:
-        """In minor units; an unknown one counts as nothing."""
-        return cast("NDArray[np.int64]", pc.fill_null(self.table["amount_minor"], 0).to_numpy())
+        return amounts_of(self.table)
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def moments_us(table: pa.Table) -> NDArray[np.int64]:
 def judge(parts: Mapping[str, Scored], threshold: Threshold, feature_set: Mapping[str, Any], seed: int) -> Judgement:
     """Amount bands come from the calibration part; all else speaks of its own part."""
     test = parts["test"]
-    groupings = _groupings(test, parts["calibration"].amounts, feature_set)
+    groupings = groupings_of(test.table, test.labels, parts["calibration"].amounts, feature_set)
     days = counted_days(test.moments_us)
     return Judgement(
         threshold,
@@ -124,19 +123,6 @@ def _intervals(part: Scored, threshold: float, seed: int) -> dict[str, Estimate]
         "false_positive_rate": share(alerts - caught, len(labels) - frauds),
     }
     return found | ({"precision": share(caught, alerts)} if alerts else {})
-
-
-def _groupings(
-    part: Scored, reference_amounts: NDArray[np.int64], feature_set: Mapping[str, Any]
-) -> Iterator[Grouping]:
-    yield amount_bands(part.amounts, reference_amounts)
-    for name in (*feature_set["categorical"], *feature_set["slices"]):
-        column = part.table[name].cast(pa.string()).combine_chunks().dictionary_encode()
-        codes = pc.fill_null(column.indices, -1).to_numpy().astype(np.int64)
-        yield values_of(name, column.dictionary.to_pylist(), codes, part.labels)
-    for age in feature_set["ages"]:
-        if age["kind"] == "spending":  # null: the key's first transaction within the longest window
-            yield new_or_known(age["entity"], part.table[age["name"]].is_null().to_numpy())
 
 
 def scores_table(parts: Mapping[str, Scored], described_by: Sequence[str]) -> pa.Table:

@@ -6,20 +6,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentinel.metrics import pr_auc
-from sentinel.training.judging.intervals import Estimate
-from sentinel.training.judging.slices import (
+from sentinel.slices import (
     LEAST,
     LEAST_ROWS_OF_A_VALUE,
     MISSING,
     MOST_VALUES,
     OTHER,
-    TOO_FEW,
     Grouping,
     amount_bands,
-    judge_slices,
     new_or_known,
     values_of,
 )
+from sentinel.training.judging.intervals import Estimate
+from sentinel.training.judging.slices import TOO_FEW, judge_slices
 
 
 def named(grouping: Grouping) -> list[str]:

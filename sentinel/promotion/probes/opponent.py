@@ -1,7 +1,7 @@
 """The champion a candidate must not be worse than: its scores on the candidate's own test rows.
 
-Only a fair comparison counts: rows later than everything the champion learned from, and the very features
-that it was trained on. What cannot be compared fairly is a problem to be told, never a pass.
+It is asked with the very features that it was trained on, or not at all: that is a problem to be told, never a pass.
+Quality is compared on rows later than everything it learned from.
 """
 
 # pyarrow and numpy tables carry no types:
@@ -11,6 +11,7 @@ that it was trained on. What cannot be compared fairly is a problem to be told, 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +25,28 @@ from sentinel.promotion.parts import learned_until
 from sentinel.scoring import Scorer
 
 _SCORING_THREADS = 2
-_LEAST_FRAUDS = 30  # fewer, in what is left of a test part that the champion reached into, tell nothing
 
 
-def face(
-    champion: Champion | None, feature_set: Path, table: pa.Table, labels: NDArray[np.bool_], *, home: Path
-) -> tuple[dict[str, Any], NDArray[np.float32] | None]:
-    """Facts about the comparison, and the champion's score of each row of `table` (NaN where it would be unfair).
+@dataclass(frozen=True)
+class Faced:
+    """`scores`: the champion's, a test row each; None where it could not be asked. `is_fair` [N]: rows that count."""
 
-    `labels`: whether each row of `table` is fraud.
-    """
+    facts: dict[str, Any]
+    scores: NDArray[np.float32] | None = None
+    is_fair: NDArray[np.bool_] | None = None
+
+    @property
+    def fair_scores(self) -> NDArray[np.float32] | None:
+        """NaN where a comparison would be unfair."""
+        if self.scores is None or self.is_fair is None:
+            return None
+        return np.where(self.is_fair, self.scores, np.float32(np.nan)).astype(np.float32)
+
+
+def face(champion: Champion | None, feature_set: Path, table: pa.Table, *, home: Path) -> Faced:
+    """`table`: the test rows with the champion's features, which `feature_set` defines."""
     if champion is None:
-        return {"version": None}, None
+        return Faced({"version": None})
     facts: dict[str, Any] = {
         "version": champion.version,
         "model_sha256": champion.model_sha256,
@@ -44,22 +55,16 @@ def face(
     }
     release = home / champion.release_path
     if not (release / GRAPH).is_file():
-        return facts | {"problem": "its release is gone"}, None
+        return Faced(facts | {"problem": "its release is gone"})
     inputs = ModelInputs.from_dict(json.loads((release / "inputs.json").read_text()))
     if missing := _changed_features(inputs, release, feature_set, table):
-        return facts | {"problem": f"its inputs {', '.join(missing)} are gone or defined otherwise"}, None
+        return Faced(facts | {"problem": f"its inputs {', '.join(missing)} are gone or defined otherwise"})
     known = learned_until(release / "splits.json")
     times = table.column("event_timestamp").cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
-    fair = times >= int(known.timestamp() * 1_000_000)
-    facts |= {"learned_until": known.isoformat(), "rows": int(fair.sum()), "rows_left_out": int((~fair).sum())}
-    frauds = int(labels[fair].sum())
-    if not fair.all() and frauds < _LEAST_FRAUDS:
-        problem = (
-            f"it learned until {known:%Y-%m-%d %H:%M} UTC, which leaves {frauds} frauds of the test part to compare on"
-        )
-        return facts | {"problem": problem}, None
-    scores = Scorer(release / GRAPH, _SCORING_THREADS).score(*inputs.encode(table))
-    return facts, np.where(fair, scores, np.float32(np.nan)).astype(np.float32)
+    is_fair = times >= int(known.timestamp() * 1_000_000)
+    facts |= {"learned_until": f"{known:%Y-%m-%d %H:%M} UTC", "rows": int(is_fair.sum())}
+    facts |= {"rows_left_out": int((~is_fair).sum())}
+    return Faced(facts, Scorer(release / GRAPH, _SCORING_THREADS).score(*inputs.encode(table)), is_fair)
 
 
 def _changed_features(inputs: ModelInputs, release: Path, feature_set: Path, table: pa.Table) -> list[str]:

@@ -123,8 +123,7 @@ def _of_chain(session: Session, wanted: str) -> Subject:
 
     file, name = session.paths.decisions(session.config.name), session.config.name
     chain = read_chain(file)
-    champions = [entry["champion_after"] for entry in chain if "champion_after" in entry]
-    version = champions[-1] if wanted == "champion" and champions else wanted
+    version = _champion_by(chain) if wanted == "champion" else wanted
     digests = [str(entry["release"]) for entry in chain if entry.get("version") == version]
     if not digests:
         known = ", ".join(sorted({str(entry.get("version")) for entry in chain}))
@@ -177,11 +176,15 @@ def _against_decisions(session: Session, wanted: str, subject: Subject, trusted:
     told = {str(entry["release"]) for entry in chain if entry.get("version") == subject.version}
     if told - {subject.digest}:
         wrong.append(f"{file}: speaks of another release as version {subject.version} than the registry")
-    champions = [entry["champion_after"] for entry in chain if "champion_after" in entry]
-    if wanted == "champion" and (champions[-1:] or [None]) != [subject.version]:
-        named = champions[-1] if champions else None
+    if wanted == "champion" and (named := _champion_by(chain)) != subject.version:
         wrong.append(f"{file}: no decision made version {subject.version} the champion; the last one names {named}")
     return wrong
+
+
+def _champion_by(chain: list[dict[str, Any]]) -> str | None:
+    """Whom the last decision about serving names; one that rejects or waits only says what it saw."""
+    about = [entry for entry in chain if entry.get("outcome") not in ("waiting", "rejected", "expired")]
+    return about[-1].get("champion_after") if about else None
 
 
 def _refuse(document: dict[str, Any], as_json: bool) -> None:

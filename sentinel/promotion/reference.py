@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,21 +19,25 @@ from sentinel.model.inputs import ModelInputs, Vocabulary
 from sentinel.promotion.parts import rows_of
 
 QUANTILES = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
+_COLUMNS = 8  # read at a time; each read goes through all times
 
 
 def reference_statistics(inputs: ModelInputs, splits: Splits, *, home: Path) -> dict[str, Any]:
     """Per numeric input null share, mean, deviation and quantiles, per categorical one the share of each code.
 
-    Columns are read one at a time: the training part need not fit into memory.
+    A few columns are read at a time: the training part need not fit into memory.
     """
-    numeric = {name: _numbers(_single(splits, name, home=home)) for name in inputs.numeric}
+    groups = [inputs.numeric[at : at + _COLUMNS] for at in range(0, len(inputs.numeric), _COLUMNS)]
+    numeric = {name: found for group in groups for name, found in _numeric(splits, group, home=home)}
     categorical = {known.name: _shares(known, splits, home=home) for known in inputs.categorical}
     return {"part": "train", "quantiles": list(QUANTILES), "numeric": numeric, "categorical": categorical}
 
 
-def _single(splits: Splits, name: str, *, home: Path) -> NDArray[np.float64]:
-    columns = list(dict.fromkeys((name, "event_timestamp")))
-    return ModelInputs((name,)).encode(rows_of(splits, "train", home=home, columns=columns))[0][:, 0]
+def _numeric(splits: Splits, names: tuple[str, ...], *, home: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    columns = list(dict.fromkeys((*names, "event_timestamp")))
+    rows = rows_of(splits, "train", home=home, columns=columns)
+    for name in names:
+        yield name, _numbers(ModelInputs((name,)).encode(rows)[0][:, 0])
 
 
 def _numbers(values: NDArray[np.float64]) -> dict[str, Any]:

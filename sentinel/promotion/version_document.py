@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sentinel.artifacts import MANIFEST
+from sentinel.artifacts import MANIFEST, SIGNATURE
 from sentinel.promotion.catalogue import Catalogue, StoredVersion
 from sentinel.promotion.figures import read_json
 from sentinel.promotion.layout import FACTS, GATES, NOT_MEASURED
@@ -21,7 +21,6 @@ def version_document(
     facts, judged, manifest = (read_json(folder / name) for name in (FACTS, GATES, MANIFEST))
     decisions = [entry["outcome"] for entry in chain if entry["release"] == stored.release]
     files = [{"path": path, **kept} for path, kept in sorted(manifest["files"].items())]
-    own = folder / MANIFEST
     return {
         "version": stored.version,
         "aliases": sorted(alias for alias, version in catalogue.aliases.items() if version == stored.version),
@@ -36,5 +35,10 @@ def version_document(
         "lock_sha256": facts["lock_sha256"],
         "git_commit": facts["git_commit"],
         "release_path": str(folder),
-        "files": [*files, {"path": MANIFEST, "sha256": sha256_file(own), "bytes": own.stat().st_size}],
+        "files": [*files, *(_unlisted(folder / name) for name in (MANIFEST, SIGNATURE))],
     }
+
+
+def _unlisted(file: Path) -> dict[str, Any]:
+    """What the manifest cannot name: itself, and its signature."""
+    return {"path": file.name, "sha256": sha256_file(file), "bytes": file.stat().st_size}

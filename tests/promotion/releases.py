@@ -32,7 +32,7 @@ def make_releases(root: Path) -> list[tuple[Release, Path]]:
     for number, faced in enumerate(FACED, start=1):
         candidate = stages(root / str(number), amount_weight=1.5e-3 + number * 1e-5, rows=2000)
         champion = _faced(made[faced - 1], str(faced), candidate.home) if faced else None
-        release = packaged(candidate, champion, STRICT if number == FAILING else GATES)[2]
+        release = packaged(candidate, champion, STRICT if number == FAILING else GATES, keys=root / "keys")[2]
         made.append((release, candidate.home / release.path))
     return made
 
@@ -42,6 +42,7 @@ def laid_out(registry: Registry, made: tuple[Release, Path]) -> Release:
     release, source = made
     folder = registry.paths.releases(registry.name) / release.sha256[:16]
     shutil.copytree(source, folder, dirs_exist_ok=False)
+    shutil.copytree(source.parents[3] / "keys", registry.paths.keys, dirs_exist_ok=True)  # who signed it
     return replace(release, path=registry.paths.relative(folder), run_id=run_of(registry))
 
 

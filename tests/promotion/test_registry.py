@@ -231,9 +231,7 @@ def test_server_that_is_not_there_is_a_sentence() -> None:
 def read_facts(registry: Registry, release: Release) -> dict[str, Any]:
     from sentinel.promotion.release import verify_release
 
-    return verify_release(
-        release.locate(registry.paths.home), release.sha256, public_keys(registry.paths.keys)
-    )
+    return verify_release(release.locate(registry.paths.home), release.sha256, public_keys(registry.paths.keys))
 
 
 def flip(file: Path) -> None:

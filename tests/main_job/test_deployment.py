@@ -10,14 +10,17 @@ from typing import Any
 import pytest
 
 from tests.main_job.project import Project, make_project
-from tests.main_job.servers import ask, prefect_server, prefect_worker, run_deployment
+from tests.main_job.servers import ask, prefect_server, prefect_worker, run_deployment, wait_until
 
 pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    return make_project(tmp_path_factory.mktemp("project"), transactions=20_000)
+    made = make_project(tmp_path_factory.mktemp("project"), transactions=20_000)
+    with made.config.open("a") as config:
+        config.write('\n[promotion]\nreview = "manual"\nreview_check_seconds = 3600\n')
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -51,12 +54,28 @@ def test_form_of_the_deployment_is_typed(api_url: str, deployed: dict[str, Any])
     assert refused.value.code == 409
 
 
-def test_worker_runs_the_job_then_finds_nothing_new_then_refuses_bad_data(
+def test_look_for_answers_is_scheduled_and_the_form_waits_to_be_asked_for(
+    api_url: str, deployed: dict[str, Any]
+) -> None:
+    look, form = (ask(api_url, f"deployments/{deployed[key]}") for key in ("review_id", "form_id"))
+    assert [schedule["schedule"]["interval"] for schedule in look["schedules"]] == [3600.0]
+    assert look["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
+    assert form["schedules"] == [] and form["parameter_openapi_schema"]["required"] == ["version"]
+
+
+def test_worker_runs_the_job_a_reviewer_answers_then_it_finds_nothing_new_then_refuses_bad_data(
     project: Project, api_url: str, deployed: dict[str, Any]
 ) -> None:
     with prefect_worker(project, project.root.parent / "worker", api_url):
         first = run_deployment(api_url, deployed["id"])
-        assert (first["state_type"], first["state_name"]) == ("COMPLETED", "Promoted"), first["state"]
+        assert (first["state_type"], first["state_name"]) == ("COMPLETED", "Waiting"), first["state"]
+        answered = answer_form(api_url, deployed["form_id"])
+        assert (answered["state_type"], answered["state_name"]) == ("COMPLETED", "Promoted"), answered["state"]
+        assert "reviewer Bob" in answered["state"]["message"]
+        shown = project.sentinel("models", "show", "champion", "--config", "configs/small.toml", "--json")
+        assert json.loads(shown.stdout)["decision"] == "promoted"
+        looked = run_deployment(api_url, deployed["review_id"])
+        assert (looked["state_type"], looked["state_name"]) == ("COMPLETED", "Nothing new"), looked["state"]
         again = run_deployment(api_url, deployed["id"])
         assert (again["state_type"], again["state_name"]) == ("COMPLETED", "Nothing new"), again["state"]
         assert again["total_run_time"] < first["total_run_time"]
@@ -65,8 +84,25 @@ def test_worker_runs_the_job_then_finds_nothing_new_then_refuses_bad_data(
         refused = run_deployment(api_url, deployed["id"])
     assert refused["state_type"] == "FAILED"
     assert "20,000" in refused["state"]["message"]
-    assert artifacts(api_url, first["id"]) >= {"gates", "precision-recall", "version"}
+    assert artifacts(api_url, first["id"]) >= {"gates", "precision-recall", "version", "review"}
     assert "failed-expectations" in artifacts(api_url, refused["id"])
+
+
+def answer_form(api_url: str, form_id: str) -> dict[str, Any]:
+    """Fill in the form that waits, as the UI does, and wait for the run's end."""
+    of_form = {"deployments": {"id": {"any_": [form_id]}}}
+
+    def run() -> dict[str, Any]:
+        found = ask(api_url, "flow_runs/filter", of_form) or [{"state_type": None}]
+        assert len(found) == 1
+        return found[0]
+
+    wait_until(lambda: run()["state_type"] == "PAUSED", "the form waits")
+    answer = {"decision": "approved", "name": "Bob", "reason": "Every gate passed."}
+    accepted = ask(api_url, f"flow_runs/{run()['id']}/resume", {"run_input": answer})
+    assert accepted["status"] == "ACCEPT", accepted
+    wait_until(lambda: run()["state_type"] in ("COMPLETED", "FAILED", "CRASHED"), "the form's run ends")
+    return run()
 
 
 def artifacts(api_url: str, flow_run_id: str) -> set[str]:

@@ -15,7 +15,7 @@ from threading import Lock
 from sentinel.storage import complete_file
 
 _FRESH_S = 300  # between the sender's clock and ours, either way
-_SIGNATURE, _TIMESTAMP, _DELIVERY = "X-MLflow-Signature", "X-MLflow-Timestamp", "X-MLflow-Delivery-Id"
+_SIGNATURE, _TIMESTAMP, _DELIVERY = "x-mlflow-signature", "x-mlflow-timestamp", "x-mlflow-delivery-id"
 
 
 def webhook_secret(keys: Path) -> str:
@@ -41,6 +41,7 @@ class Calls:
     def why_refused(self, headers: Mapping[str, str], body: bytes, now: float | None = None) -> str | None:
         """None: it is the server's, new and fresh."""
         now = time.time() if now is None else now
+        headers = {name.lower(): value for name, value in headers.items()}
         delivery, sent = headers.get(_DELIVERY, ""), headers.get(_TIMESTAMP, "")
         signed = b".".join((delivery.encode(), sent.encode(), body))
         expected = base64.b64encode(hmac.new(self._secret, signed, hashlib.sha256).digest()).decode()

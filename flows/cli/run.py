@@ -92,7 +92,9 @@ def _next_commands(session: Session, result: dict[str, Any], named_server: str |
     report = os.path.relpath(Path(result["release_path"]) / "report.html", here)
     uri = tracking_uri(session.config, session.paths)
     make = "make" if here == session.paths.root else f"make -C {os.path.relpath(session.paths.root, here)}"
+    approve = f'sentinel models approve {result["version"]} --reason "..."  (or reject)'
     return [
+        *([("answer", approve)] if result["decision"] == "waiting" else []),
         ("report", f"xdg-open {report}"),
         ("data docs", f"xdg-open {os.path.relpath(result['drift']['data_docs'], here)}"),
         ("MLflow UI", uri if uri.startswith("http") else f"{make} mlflow-ui"),

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from sentinel.promotion.store.contract import Change, Swap
+from sentinel.promotion.store.opening import open_store
 from tests.main_job.project import Project, make_project
 from tests.main_job.servers import ask, prefect_server, prefect_worker, run_deployment, wait_until
 
@@ -74,8 +76,12 @@ def test_worker_runs_the_job_a_reviewer_answers_then_it_finds_nothing_new_then_r
         assert "reviewer Bob" in answered["state"]["message"]
         shown = project.sentinel("models", "show", "champion", "--config", "configs/small.toml", "--json")
         assert json.loads(shown.stdout)["decision"] == "promoted"
+        registry = open_store(f"sqlite:///{project.home / 'mlflow' / 'mlflow.db'}", "small")
+        registry.apply(Change(Swap("1", None)))  # as somebody in MLflow's page might
         looked = run_deployment(api_url, deployed["review_id"])
-        assert (looked["state_type"], looked["state_name"]) == ("COMPLETED", "Nothing new"), looked["state"]
+        assert (looked["state_type"], looked["state_name"]) == ("COMPLETED", "Answered"), looked["state"]
+        assert registry.catalogue().champion == "1"
+        wait_until(lambda: events(api_url, "sentinel.champion.put-back"), "the event arrives")
         again = run_deployment(api_url, deployed["id"])
         assert (again["state_type"], again["state_name"]) == ("COMPLETED", "Nothing new"), again["state"]
         assert again["total_run_time"] < first["total_run_time"]
@@ -103,6 +109,10 @@ def answer_form(api_url: str, form_id: str) -> dict[str, Any]:
     assert accepted["status"] == "ACCEPT", accepted
     wait_until(lambda: run()["state_type"] in ("COMPLETED", "FAILED", "CRASHED"), "the form's run ends")
     return run()
+
+
+def events(api_url: str, name: str) -> list[dict[str, Any]]:
+    return ask(api_url, "events/filter", {"filter": {"event": {"name": [name]}}})["events"]
 
 
 def artifacts(api_url: str, flow_run_id: str) -> set[str]:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import http.client
+import os
+import signal
 import threading
+import time
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from flows.cli import build_app
 from sentinel.artifacts import Release
 from sentinel.errors import ConfigInvalid, ServiceUnavailable
 from sentinel.paths import Paths
@@ -18,6 +23,8 @@ from sentinel.promotion.review.look import look_for_answers
 from sentinel.promotion.review.registration import ensure_webhook
 from sentinel.promotion.review.watch import listening, watch
 from sentinel.promotion.review.webhook import Calls, webhook_secret
+from sentinel.promotion.store.contract import Change
+from tests.conftest import ROOT
 from tests.promotion.releases import NOW, WAITING, decide, laid_out, reviewed
 
 Made = list[tuple[Release, Path]]
@@ -57,6 +64,40 @@ def test_tag_set_on_the_server_is_acted_upon_at_its_call(waiting: Registry) -> N
     client.delete_webhook(hooks.pop())
     assert ["promoted"] in looks
     assert waiting.chain()[-1]["decided_by"] == "reviewer Bob"  # set a moment after the answer itself
+
+
+def test_command_watches_until_it_is_ended(
+    embedded: Registry, releases: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a server: a look every few seconds. Ended by SIGTERM, it ends well."""
+    decide(embedded, embedded.register(laid_out(embedded, releases[0])), WAITING)
+    config = (ROOT / "configs" / "default.toml").read_text().replace('name = "default"', f'name = "{embedded.name}"')
+    rules = '[promotion]\nreview = "manual"\nreview_check_seconds = 5\nreview_expires_after = "36500d"\n'
+    (tmp_path / "own.toml").write_text(f"{config}\n{rules}")
+    monkeypatch.setenv("SENTINEL_HOME", str(embedded.paths.home))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", embedded.tracking_uri)
+    monkeypatch.chdir(ROOT)
+    embedded.store().apply(Change(tags={"1": {"review": "rejected"}}))
+
+    def end_when_answered() -> None:
+        give_up = time.monotonic() + PATIENCE_S
+        while time.monotonic() < give_up and embedded.chain()[-1]["outcome"] != "rejected":
+            time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGTERM, lambda *_: None)  # should the command end earlier than it is told
+    watcher = threading.Thread(target=end_when_answered, daemon=True)
+    watcher.start()
+    try:
+        words = ["models", "watch", "--listen", "127.0.0.1:0", "--config", str(tmp_path / "own.toml")]
+        done = CliRunner().invoke(build_app(), words)
+        watcher.join(PATIENCE_S)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert done.exit_code == 0, done.output
+    assert [entry["outcome"] for entry in embedded.chain()] == ["waiting", "rejected"]
 
 
 def test_look_that_fails_does_not_end_the_watch() -> None:

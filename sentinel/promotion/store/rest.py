@@ -7,21 +7,21 @@ from __future__ import annotations
 
 import configparser
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.util.retry import Retry
 
 from sentinel.errors import RecordInvalid, ServiceUnavailable
 from sentinel.promotion.catalogue import CHAMPION, Catalogue, StoredVersion
 from sentinel.promotion.store.contract import Change, Swap, moved
 
 _TIMEOUT_S = (5, 30)  # to connect, and for each answer
-_RETRIES = Retry(total=2, backoff_factor=0.3, status_forcelist=(429, 502, 503, 504), allowed_methods=None)
+_PAUSES_S = (0.3, 1.0)  # before it is asked again; whatever is asked may be asked twice
+_BUSY = (429, 502, 503, 504)
 _PAGE = 200
 _UNKNOWN = "RESOURCE_DOES_NOT_EXIST"
 _NEEDS_THE_CLIENT = ("MLFLOW_TRACKING_AUTH", "MLFLOW_TRACKING_AWS_SIGV4", "MLFLOW_ENABLE_WORKSPACES")
@@ -35,10 +35,8 @@ def can_log_in(environment: Environment) -> bool:
 
 
 def open_http(environment: Environment) -> requests.Session:
-    """A session that retries, with the login and the certificates that MLflow's client would use."""
+    """A session with the login and the certificates that MLflow's client would use."""
     session = requests.Session()
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, HTTPAdapter(max_retries=_RETRIES))
     user, password = _login(environment)
     if user and password:
         session.auth = (user, password)
@@ -115,18 +113,28 @@ class RestStore:
     ) -> dict[str, Any] | None:
         sent: dict[str, Any] = {"params": content} if method == "GET" else {"json": content}
         address = f"{self.uri.rstrip('/')}/api/2.0/mlflow/{path}"
-        try:
-            answer = self.session.request(method, address, timeout=_TIMEOUT_S, **sent)
-            if answer.ok:
-                return cast("dict[str, Any]", answer.json())
-        except (requests.RequestException, ValueError) as error:
-            raise unavailable(self.uri, str(error)) from error
+        answer = self._answered(method, address, sent)
+        if answer.ok:
+            return _document(self.uri, answer)
         code, message = _refusal(answer)
         if code == _UNKNOWN and unknown_is_none:
             return None
         if code == _UNKNOWN:
             raise RecordInvalid(f"MLflow at {self.uri}: {message}. See what is there with `sentinel models list`.")
         raise unavailable(self.uri, f"HTTP {answer.status_code}: {message}")
+
+    def _answered(self, method: str, address: str, sent: dict[str, Any]) -> requests.Response:
+        """The answer, whatever it is; asked again where the server is busy or does not answer."""
+        for pause in (*_PAUSES_S, None):
+            try:
+                answer = self.session.request(method, address, timeout=_TIMEOUT_S, **sent)
+                if answer.status_code not in _BUSY or pause is None:
+                    return answer
+            except requests.RequestException as error:
+                if pause is None:
+                    raise unavailable(self.uri, str(error)) from error
+            time.sleep(pause)
+        raise AssertionError("the last try returns or raises")
 
 
 def unavailable(uri: str, told: str) -> ServiceUnavailable:
@@ -146,6 +154,15 @@ def _stored(found: dict[str, Any]) -> StoredVersion:
     return StoredVersion(
         str(found["version"]), found.get("run_id") or None, found["source"], tags, found.get("description", "")
     )
+
+
+def _document(uri: str, answer: requests.Response) -> dict[str, Any]:
+    try:
+        return cast("dict[str, Any]", answer.json())
+    except ValueError as error:
+        raise unavailable(
+            uri, f"its answer is no JSON, so that it is no MLflow ({answer.text.strip()[:80]!r})"
+        ) from error
 
 
 def _refusal(answer: requests.Response) -> tuple[str, str]:

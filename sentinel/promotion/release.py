@@ -111,7 +111,8 @@ def package(
         write_json(folder / "MLmodel", _mlflow_description(inputs))
         progress(2, 3, "report")
         (folder / CARD).write_text(render_card(folder))
-        (folder / REPORT).write_text(render_report(folder, _pictures(trained, candidates, home=home)))
+        pictures = _pictures(trained, candidates, home=home)
+        (folder / REPORT).write_text(render_report(folder, pictures, _champion(folder, home)))
         digest = write_manifest(folder, name)
         sign_release(folder, private)
     final = _settle(out_root / "building" / name, out_root / digest[:16], digest, public_keys(keys))
@@ -190,6 +191,13 @@ def _facts(
         "metrics": {**trained.metrics, **judged["metrics"]},
         **asdict(provenance),
     }
+
+
+def _champion(folder: Path, home: Path) -> Path | None:
+    """The release that this one was judged against, while it is there."""
+    faced = _read(folder / GATES)["champion"]
+    release = home / faced["release_path"] if faced else None
+    return release if release and (release / FACTS).is_file() else None
 
 
 def _pictures(trained: TrainedModel, candidates: Candidates, *, home: Path) -> list[Path]:

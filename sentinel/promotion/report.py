@@ -10,14 +10,18 @@ from typing import Any, cast
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from sentinel.promotion.layout import FACTS, GATES
+from sentinel.promotion.figures import read_figures
+from sentinel.promotion.layout import FACTS, GATES, LIBRARIES
 from sentinel.promotion.pictures import inline, title
 from sentinel.promotion.quality import estimate, in_words, read_quality
+from sentinel.promotion.summary import label, shown
 
 # (heading, key in measurements.json's variants)
 _VARIANT_COLUMNS = (
-    ("pr_auc", "pr_auc"), ("flips", "flips"), ("flipped minor units", "flipped_amount_minor"), ("bytes", "bytes"),
-    ("p50 ms", "latency_p50_ms"), ("p99 ms", "latency_p99_ms"), ("rows/s at 256", "throughput_256_rows_per_s"),
+    ("p99 ms", "latency_p99_ms"), ("p50 ms", "latency_p50_ms"), ("pr_auc", "pr_auc"), ("recall", "recall_at_budget"),
+    ("flips", "flips"), ("flipped minor units", "flipped_amount_minor"), ("largest shift", "largest_shift"),
+    ("KL", "kl_divergence"), ("distinct scores", "distinct_scores"), ("bytes", "bytes"),
+    ("rows/s at 256", "throughput_256_rows_per_s"), ("rows/s at 4096", "throughput_4096_rows_per_s"),
     ("integer products", "integer_matrix_products"),
 )  # fmt: skip
 _OUTCOMES = {
@@ -28,6 +32,7 @@ _GROUPS = {
     "failed": "Failed", "undecided": "Not enough data to tell: a reviewer decides", "passed": "Passed",
     "not_applicable": "Not applicable here",
 }  # fmt: skip
+_SHOWN_LICENCES = 6
 _FIGURES = (
     "pr_auc", "roc_auc", "recall", "expected_calibration_error", "latency_p99_ms", "test_rows", "test_frauds",
 )  # fmt: skip
@@ -42,18 +47,28 @@ class Verdict:
     sentence: str
 
 
-def render_report(folder: Path, pictures: list[Path]) -> str:
-    """The report of the release that is being built in `folder`. Pictures of gates have the room before the others."""
+def render_report(folder: Path, pictures: list[Path], champion: Path | None = None) -> str:
+    """The report of the release that is being built in `folder`; `champion`: the release that it was judged against.
+
+    Pictures of gates have the room before the others.
+    """
     content = _content(folder)
     gates = content["judged"]["gates"]
     of_gates = {gate["name"]: folder / gate["picture"] for gate in gates if gate.get("picture")}
-    shown = inline([*of_gates.values(), *pictures])
-    addresses = {name: shown.addresses.get(picture) for name, picture in of_gates.items()}
-    others = [{"title": title(one), "address": shown.addresses[one]} for one in pictures if one in shown.addresses]
+    inlined = inline([*of_gates.values(), *pictures])
+    addresses = {name: inlined.addresses.get(picture) for name, picture in of_gates.items()}
+    others = [{"title": title(one), "address": inlined.addresses[one]} for one in pictures if one in inlined.addresses]
     return (
         _environment()
         .get_template("report.html")
-        .render(**content, groups=_groups(gates, addresses), pictures=others, left_out=shown.left_out, figures=_FIGURES)
+        .render(
+            **content,
+            changes=_changes(folder, champion),
+            groups=_groups(gates, addresses),
+            pictures=others,
+            left_out=inlined.left_out,
+            figures=_FIGURES,
+        )
     )
 
 
@@ -68,8 +83,7 @@ def _content(folder: Path) -> dict[str, Any]:
         "facts": facts,
         "judged": judged,
         "verdict": _verdict(judged),
-        "changes": [],
-        "libraries": [],
+        "libraries": _libraries(folder / LIBRARIES),
         "outcomes": _OUTCOMES,
         "metrics": sorted(facts["metrics"].items()),
         "splits": _read(folder / "splits.json"),
@@ -101,6 +115,30 @@ def _verdict(judged: dict[str, Any]) -> Verdict:
             f"No gate failed, and the data do not suffice to tell about {', '.join(undecided)}: a reviewer decides.",
         )  # fmt: skip
     return Verdict("passed", "passed", "Every gate passed: this version may serve.")
+
+
+def _changes(folder: Path, champion: Path | None) -> list[dict[str, Any]]:
+    """Each figure of both releases, those that differ first."""
+    if champion is None:
+        return []
+    old, new = read_figures(champion), read_figures(folder)
+    lines = [
+        {"what": label(name), "before": shown(name, old[name]), "after": shown(name, new[name]), "differs": differs}
+        for name, differs in ((name, old[name] != new[name]) for name in new)
+    ]
+    return sorted(lines, key=lambda line: not line["differs"])
+
+
+def _libraries(file: Path) -> list[str]:
+    """What is known of the lock's licences and vulnerabilities, in sentences."""
+    found = _read(file)
+    licences = ", ".join(f"{licence} ({count})" for licence, count in list(found["licences"].items())[:_SHOWN_LICENCES])
+    told = [f"{found['distributions']} packages. Licences most often named: {licences}."]
+    if found["copyleft"]:
+        told.append("Copyleft: " + ", ".join(f"{one['name']} ({one['licence']})" for one in found["copyleft"]) + ".")
+    if found["unknown"]:
+        told.append(f"No licence named: {', '.join(found['unknown'])}.")
+    return [*told, f"Known vulnerabilities: {found['vulnerabilities']['sentence']}"]
 
 
 def _groups(gates: list[dict[str, Any]], addresses: dict[str, str | None]) -> list[dict[str, Any]]:

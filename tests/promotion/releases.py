@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sentinel.artifacts import RegisteredVersion, Release
-from sentinel.config import Gates, Promotion
+from sentinel.config import Promotion
 from sentinel.promotion.catalogue import StoredVersion
 from sentinel.promotion.decisions import Verdict
 from sentinel.promotion.layout import Champion
@@ -21,7 +21,7 @@ NOW = datetime(2026, 3, 3, 14, 5, tzinfo=UTC)
 PROMOTED = Verdict("promoted", "Every gate passed.")
 REJECTED = Verdict("rejected", "Failed: pr_auc_floor.")
 WAITING = Verdict("waiting", "Every gate passed; a reviewer decides.")
-STRICT = Gates(min_pr_auc=0.999, max_latency_p99_ms=1000.0)
+STRICT = GATES.model_copy(update={"min_pr_auc": 0.999})
 FACED = (None, 1, 2, 3, 1)  # by each release, as the number of another
 FAILING, RIVAL = 4, 5  # numbers: of the release that failed a gate, of another one judged against the first
 

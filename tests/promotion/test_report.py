@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import base64
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
-from sentinel.config import Gates
 from sentinel.promotion.report import render_report
-from tests.promotion.standins import packaged, read_json, stages
+from tests.promotion.standins import GATES, packaged, read_json, stages
 
 _PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -18,7 +18,7 @@ _PIXEL = base64.b64decode(
 @pytest.fixture(scope="module")
 def rejected(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The release of a candidate that failed one gate."""
-    strict = Gates(min_pr_auc=0.99, max_latency_p99_ms=1000.0)
+    strict = GATES.model_copy(update={"min_pr_auc": 0.99})
     made, _, release = packaged(stages(tmp_path_factory.mktemp("rejected") / "home"), gates=strict)
     return made.home / release.path
 
@@ -62,10 +62,9 @@ def test_report_and_card_say_whether_the_training_can_be_repeated(rejected: Path
 
 
 def test_release_without_the_record_of_its_quality_says_so(rejected: Path, tmp_path: Path) -> None:
-    for file in rejected.glob("*.json"):
-        (tmp_path / file.name).write_bytes(file.read_bytes())
+    folder = shutil.copytree(rejected, tmp_path / "release", ignore=shutil.ignore_patterns("training.json"))
 
-    page = render_report(tmp_path, [])
+    page = render_report(folder, [])
 
     assert "What the threshold means in alerts and money was not recorded." in page and "Quality by slice" not in page
 
@@ -82,9 +81,23 @@ def test_pictures_stay_below_the_pages_limit_and_those_left_out_are_named(reject
 
 
 def test_text_from_the_data_cannot_become_markup(rejected: Path, tmp_path: Path) -> None:
-    for name in ("release.json", "gates.json", "measurements.json", "splits.json", "threshold.json", "inputs.json"):
-        (tmp_path / name).write_text((rejected / name).read_text().replace("It was the fastest.", "<script>x</script>"))
+    folder = shutil.copytree(rejected, tmp_path / "release", copy_function=shutil.copyfile)
+    facts = (folder / "release.json").read_text()
+    (folder / "release.json").write_text(facts.replace("It was the fastest.", "<script>x</script>"))
 
-    page = render_report(tmp_path, [])
+    page = render_report(folder, [])
 
     assert "&lt;script&gt;x&lt;/script&gt;" in page and "<script>" not in page
+
+
+def test_report_says_what_changes_against_the_champion(tmp_path: Path) -> None:
+    champion = packaged(stages(tmp_path / "old"))
+    other = packaged(stages(tmp_path / "new", amount_weight=1.6e-3))
+    old, new = (made.home / release.path for made, _, release in (champion, other))
+
+    page = render_report(new, [], old)
+
+    graph = (new / "model.onnx").stat().st_size
+    assert f"<td>model (bytes)</td><td>{graph:,}</td><td>{graph:,}</td>" in page
+    assert re.search(r'<tr class="changed"><td>pr_auc</td><td>0\.\d+</td><td>0\.\d+</td>', page)
+    assert "Known vulnerabilities: " in page and "Licences most often named" in page

@@ -19,7 +19,7 @@ Made = list[tuple[Release, Path]]
 def test_changes_against_the_champion_old_and_new(releases: Made) -> None:
     text = summary(releases[1][1], champion=("1", releases[0][1]))
     lines = text.splitlines()
-    assert lines[0] == "**Every gate passed.** 14 of 14 gates passed." or " gates passed." in lines[0]
+    assert lines[0].startswith("**Every gate passed.** ") and lines[0].endswith(" of 24 gates passed.")
     assert "| | champion, version 1 → this version |" in lines
     changed = {line.split("|")[1].strip(): line.split("|")[2] for line in lines if " → " in line and line[0] == "|"}
     assert "pr_auc" in changed and changed["pr_auc"].count("→") == 1
@@ -41,7 +41,8 @@ def test_failed_gates_come_first_and_links_lead_to_the_pages_of_the_server(relea
 def test_undecided_gates_are_named_before_the_count(releases: Made, tmp_path: Path) -> None:
     folder = shutil.copytree(releases[0][1], tmp_path / "release", copy_function=shutil.copyfile)
     judged = json.loads((folder / "gates.json").read_text())
-    judged["gates"][7]["outcome"] = "undecided"
+    (compared,) = (gate for gate in judged["gates"] if gate["name"] == "better_than_champion")
+    compared["outcome"] = "undecided"
     (folder / "gates.json").write_text(json.dumps(judged))
     text = summary(folder)
     assert text.startswith("**Undecided: better\\_than\\_champion.**")

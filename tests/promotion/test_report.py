@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sentinel.artifacts import Release
 from sentinel.promotion.report import render_report
 from tests.promotion.standins import GATES, packaged, read_json, stages
 
@@ -90,14 +91,12 @@ def test_text_from_the_data_cannot_become_markup(rejected: Path, tmp_path: Path)
     assert "&lt;script&gt;x&lt;/script&gt;" in page and "<script>" not in page
 
 
-def test_report_says_what_changes_against_the_champion(tmp_path: Path) -> None:
-    champion = packaged(stages(tmp_path / "old"))
-    other = packaged(stages(tmp_path / "new", amount_weight=1.6e-3))
-    old, new = (made.home / release.path for made, _, release in (champion, other))
+def test_report_says_what_changes_against_the_champion(releases: list[tuple[Release, Path]]) -> None:
+    (_, old), (_, new) = releases[:2]
 
     page = render_report(new, [], old)
 
-    graph = (new / "model.onnx").stat().st_size
-    assert f"<td>model (bytes)</td><td>{graph:,}</td><td>{graph:,}</td>" in page
+    graph = f"{(new / 'model.onnx').stat().st_size:,}"
+    assert f"<td>model (bytes)</td><td>{graph}</td><td>{graph}</td>" in page
     assert re.search(r'<tr class="changed"><td>pr_auc</td><td>0\.\d+</td><td>0\.\d+</td>', page)
     assert "Known vulnerabilities: " in page and "Licences most often named" in page

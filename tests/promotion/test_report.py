@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sentinel.config import Gates
 from sentinel.promotion.report import render_report, summary
-from tests.promotion.standins import packaged, read_json, stages
+from tests.promotion.standins import GATES, packaged, read_json, stages
 
 _PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from sentinel.config import Gates
 from sentinel.promotion.report import render_report, summary
-from tests.promotion.standins import GATES, packaged, read_json, stages
+from tests.promotion.standins import packaged, read_json, stages
 
 _PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -17,7 +18,7 @@ _PIXEL = base64.b64decode(
 @pytest.fixture(scope="module")
 def rejected(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The release of a candidate that failed one gate."""
-    strict = GATES.model_copy(update={"min_pr_auc": 0.99})
+    strict = Gates(min_pr_auc=0.99, max_calibration_error=0.05, max_latency_p99_ms=1000.0)
     made, _, release = packaged(stages(tmp_path_factory.mktemp("rejected") / "home"), gates=strict)
     return made.home / release.path
 

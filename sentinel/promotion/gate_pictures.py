@@ -52,7 +52,7 @@ def _champion(axes: Axes, evidence: Evidence, gate: Gate) -> None:
     pair = against_champion(evidence)
     gain, drawn = drawn_gains(pair, weights_of(evidence))
     axes.hist(drawn[np.isfinite(drawn)], bins=40, color=_PLAIN)
-    axes.axvspan(gain.low, gain.high, color=_FIGURE, alpha=0.2, label="95 % of the draws")
+    axes.axvspan(gain.low, gain.high, color=_FIGURE, alpha=0.2, label="95 % of them")
     axes.axvline(gain.value, color=_FIGURE, label=f"difference {gain.value:+.4f}")
     axes.axvline(gate.threshold, color=_BOUND, linestyle="--", label=f"bound {gate.threshold:+.4f}")
     axes.set(xlabel=f"pr_auc less that of {pair.name}", ylabel="draws of the bootstrap")
@@ -86,9 +86,12 @@ def _calibration(axes: Axes, evidence: Evidence, gate: Gate) -> None:
 
 def _golden(axes: Axes, evidence: Evidence, gate: Gate) -> None:
     found = evidence.read(ANSWERS)
-    axes.plot([0, 1], [0, 1], color=_PLAIN, linewidth=0.8)
-    axes.plot(found["champion"], found["served"], "o", color=_FIGURE, markersize=3, alpha=0.6)
-    axes.set(xlabel="the champion's answer", ylabel="the candidate's answer", xscale="logit", yscale="logit")
+    theirs, ours = (np.maximum(found[name], 1e-6) for name in ("champion", "served"))
+    lowest = float(min(theirs.min(), ours.min()))
+    axes.plot([lowest, 1], [lowest, 1], color=_PLAIN, linewidth=0.8, label="as the champion")
+    axes.plot(theirs, ours, "o", color=_FIGURE, markersize=3, alpha=0.6, label="one golden question")
+    axes.set(xlabel="the champion's answer", ylabel="the candidate's answer", xscale="log", yscale="log")
+    axes.legend(frameon=False)
 
 
 def _amounts(axes: Axes, evidence: Evidence, gate: Gate) -> None:

@@ -24,6 +24,13 @@ min_gain_over_logistic = -1.0
 max_variant_flips = 0.2
 max_variant_pr_auc_loss = 0.5
 max_latency_p99_ms = 1000.0
+min_recall = 0.0
+min_gain_over_constant = -1.0
+max_slice_loss = 1.0
+max_golden_kl = 100.0
+max_fall_with_amount = 1.0
+min_frauds_to_compare = 1
+not_applicable = ["no_champion", "no_merchant_labels", "no_risky_merchant", "no_large_slice"]
 max_loss_to_champion = 1.0
 
 [training]

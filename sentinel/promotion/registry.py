@@ -19,7 +19,7 @@ from sentinel.promotion.decisions import Verdict, read_chain
 from sentinel.promotion.entries import Decided, Entry, told
 from sentinel.promotion.figures import read_json, undecided_gates
 from sentinel.promotion.layout import FACTS, GATES, Champion
-from sentinel.promotion.release_files import local_folder, release_folder
+from sentinel.promotion.release_files import local_folder, release_folder, require_registered_files
 from sentinel.promotion.store.contract import Change, RegistryStore
 from sentinel.promotion.store.opening import open_store
 from sentinel.promotion.summary import with_state
@@ -161,6 +161,11 @@ class Registry:
     def release_folder(self, stored: StoredVersion) -> Path:
         """The local folder of a version's release, every byte checked; fetched from MLflow when it is not whole."""
         return release_folder(self.paths, self.name, self.tracking_uri, stored)
+
+    def verified_in_mlflow(self, stored: StoredVersion) -> Path:
+        """`verified`, after MLflow's own copy was compared: a tag may name a release that the files are not."""
+        require_registered_files(self.paths, self.name, self.tracking_uri, stored)
+        return self.verified(stored)
 
     def verified(self, stored: StoredVersion) -> Path:
         """The same, after everything that can be checked of a release was; raises GateFailed when it failed a gate."""

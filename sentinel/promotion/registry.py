@@ -7,7 +7,7 @@ judges; both take seconds and are imported where something is written.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from sentinel.errors import ChampionMoved, GateFailed
 from sentinel.paths import Paths
 from sentinel.promotion.catalogue import CHALLENGER, CHAMPION, PREVIOUS, Catalogue, StoredVersion
 from sentinel.promotion.decisions import Verdict, read_chain
-from sentinel.promotion.entries import Decided, Entry, told
+from sentinel.promotion.entries import Decided, Entry, state_text, told
 from sentinel.promotion.figures import read_json, undecided_gates
 from sentinel.promotion.layout import FACTS, GATES, Champion
 from sentinel.promotion.release_files import local_folder, release_folder, require_registered_files
@@ -27,7 +27,6 @@ from sentinel.promotion.switch.journal import Intent
 from sentinel.promotion.switch.lock import RegistryLock
 from sentinel.promotion.switch.switch import Standing, Switch, open_switch
 from sentinel.promotion.version_document import version_document
-from sentinel.promotion.words import as_markdown
 
 _OPEN = ("waiting", "expired")  # what a later verdict of a run may change
 _FACT_TAGS = ("data_digest", "feature_set_hash", "lock_sha256", "git_commit", "model_sha256", "variant")
@@ -231,19 +230,6 @@ class Registry:
 def faced_champion(folder: Path) -> dict[str, str] | None:
     """Whom a release was judged against."""
     return read_json(folder / GATES)["champion"]
-
-
-def state_text(entry: Entry) -> str:
-    """How a version stands, as the first paragraph of its description says it."""
-    when = datetime.fromisoformat(entry["decided_at"]).astimezone(UTC)
-    text = f"{entry['outcome'].replace('_', ' ')}** by {as_markdown(entry['decided_by'])}, {when:%Y-%m-%d %H:%M} UTC. "
-    if entry["outcome"] != "waiting":
-        return text + as_markdown(entry["reason"])
-    return (
-        f"{text}{as_markdown(entry['reason'])} Answer with the tag `review` = `approved` or `rejected` (and "
-        "`review_comment`, `reviewer`), in the waiting run in Prefect, or with "
-        f"`sentinel models approve {entry['version']} --reason TEXT`."
-    )
 
 
 def _review_state(outcome: str, **tags: str) -> str:

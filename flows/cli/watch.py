@@ -56,7 +56,7 @@ def _look(session: Session, review: Review) -> None:
 
     found = look_for_answers(review, datetime.now(UTC))
     tell(found)
-    for happening in found:
+    for happening in (one for one in found if not one.is_grave):  # a warning is on the terminal already
         remarks.print(happening.sentence, markup=False, soft_wrap=True)
     _emit(session, found)
 

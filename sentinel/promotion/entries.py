@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from sentinel.promotion.catalogue import Catalogue, StoredVersion
 from sentinel.promotion.figures import evidence_digests
-from sentinel.promotion.words import MOST_NAME, one_line, required
+from sentinel.promotion.words import MOST_NAME, as_markdown, one_line, required
 
 Entry = dict[str, Any]
 BY_HAND = "by hand in MLflow"
@@ -49,3 +49,16 @@ class Decided:
 def told(entry: Mapping[str, Any]) -> str:
     """Who decided, when and why, at the end of a sentence."""
     return f"by {one_line(entry['decided_by'], MOST_NAME)} at {entry['decided_at']} ({one_line(entry['reason'])})"
+
+
+def state_text(entry: Entry) -> str:
+    """How a version stands, as the first paragraph of its description says it."""
+    when = datetime.fromisoformat(entry["decided_at"]).astimezone(UTC)
+    text = f"{entry['outcome'].replace('_', ' ')}** by {as_markdown(entry['decided_by'])}, {when:%Y-%m-%d %H:%M} UTC. "
+    if entry["outcome"] != "waiting":
+        return text + as_markdown(entry["reason"])
+    return (
+        f"{text}{as_markdown(entry['reason'])} Answer with the tag `review` = `approved` or `rejected` (and "
+        "`review_comment`, `reviewer`), in the waiting run in Prefect, or with "
+        f"`sentinel models approve {entry['version']} --reason TEXT`."
+    )

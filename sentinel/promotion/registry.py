@@ -7,7 +7,7 @@ judges; both take seconds and are imported where something is written.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,11 @@ from sentinel.errors import ChampionMoved, GateFailed
 from sentinel.paths import Paths
 from sentinel.promotion.catalogue import CHALLENGER, CHAMPION, PREVIOUS, Catalogue, StoredVersion
 from sentinel.promotion.decisions import Verdict, read_chain
-from sentinel.promotion.entries import Decided, Entry, told
+from sentinel.promotion.entries import Decided, Entry, state_text, told
 from sentinel.promotion.figures import read_json, undecided_gates
 from sentinel.promotion.keys import public_keys
 from sentinel.promotion.layout import FACTS, GATES, Champion
-from sentinel.promotion.release_files import local_folder, release_folder
+from sentinel.promotion.release_files import local_folder, release_folder, require_registered_files
 from sentinel.promotion.store.contract import Change, RegistryStore
 from sentinel.promotion.store.opening import open_store
 from sentinel.promotion.summary import with_state
@@ -28,7 +28,6 @@ from sentinel.promotion.switch.journal import Intent
 from sentinel.promotion.switch.lock import RegistryLock
 from sentinel.promotion.switch.switch import Standing, Switch, open_switch
 from sentinel.promotion.version_document import version_document
-from sentinel.promotion.words import as_markdown
 
 _OPEN = ("waiting", "expired")  # what a later verdict of a run may change
 _FACT_TAGS = ("data_digest", "feature_set_hash", "lock_sha256", "git_commit", "model_sha256", "variant")
@@ -163,6 +162,11 @@ class Registry:
         """The local folder of a version's release, every byte checked; fetched from MLflow when it is not whole."""
         return release_folder(self.paths, self.name, self.tracking_uri, stored)
 
+    def verified_in_mlflow(self, stored: StoredVersion) -> Path:
+        """`verified`, after MLflow's own copy was compared: a tag may name a release that the files are not."""
+        require_registered_files(self.paths, self.name, self.tracking_uri, stored)
+        return self.verified(stored)
+
     def verified(self, stored: StoredVersion) -> Path:
         """The same, after everything that can be checked of a release was; raises GateFailed when it failed a gate."""
         from sentinel.promotion.release import verify_release
@@ -227,19 +231,6 @@ class Registry:
 def faced_champion(folder: Path) -> dict[str, str] | None:
     """Whom a release was judged against."""
     return read_json(folder / GATES)["champion"]
-
-
-def state_text(entry: Entry) -> str:
-    """How a version stands, as the first paragraph of its description says it."""
-    when = datetime.fromisoformat(entry["decided_at"]).astimezone(UTC)
-    text = f"{entry['outcome'].replace('_', ' ')}** by {as_markdown(entry['decided_by'])}, {when:%Y-%m-%d %H:%M} UTC. "
-    if entry["outcome"] != "waiting":
-        return text + as_markdown(entry["reason"])
-    return (
-        f"{text}{as_markdown(entry['reason'])} Answer with the tag `review` = `approved` or `rejected` (and "
-        "`review_comment`, `reviewer`), in the waiting run in Prefect, or with "
-        f"`sentinel models approve {entry['version']} --reason TEXT`."
-    )
 
 
 def _review_state(outcome: str, **tags: str) -> str:

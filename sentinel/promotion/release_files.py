@@ -5,9 +5,10 @@ from __future__ import annotations
 import shutil
 import tempfile
 from pathlib import Path
+from urllib.parse import unquote
 
 from sentinel.artifacts import Release
-from sentinel.errors import RecordInvalid
+from sentinel.errors import RecordInvalid, ServiceUnavailable
 from sentinel.paths import Paths
 from sentinel.promotion.catalogue import StoredVersion
 from sentinel.promotion.keys import public_keys
@@ -34,6 +35,32 @@ def release_folder(paths: Paths, name: str, tracking_uri: str, stored: StoredVer
             verify_release(folder, stored.release, public_keys(paths.keys))
             raise RecordInvalid(f"The files of version {stored.version} in MLflow are not those of its release.")
     return folder
+
+
+def require_registered_files(paths: Paths, name: str, tracking_uri: str, stored: StoredVersion) -> None:
+    """Raises RecordInvalid unless MLflow itself holds the very files of the release that the version's tag names."""
+    digest, place = stored.release, paths.releases(name)
+    place.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place) as scratch:
+        try:
+            found = _files_of(tracking_uri, stored, Path(scratch))
+        except (ServiceUnavailable, OSError) as error:
+            raise RecordInvalid(
+                f"The files of version {stored.version}, which names the release {digest[:16]}, cannot be had from "
+                f"MLflow ({stored.source})."
+            ) from error
+        if not _artifact(paths, stored, found).holds(paths.home):
+            raise RecordInvalid(f"The files of version {stored.version} in MLflow are not those of its release.")
+
+
+def _files_of(tracking_uri: str, stored: StoredVersion, scratch: Path) -> Path:
+    """Where they lie, when that is a folder here; else a copy below `scratch`."""
+    local = Path(unquote(stored.source.removeprefix("file://")))
+    if local.is_absolute() and local.is_dir():
+        return local
+    from sentinel.promotion.mlflow_server import fetch_files
+
+    return fetch_files(tracking_uri, stored.source, scratch)
 
 
 def _artifact(paths: Paths, stored: StoredVersion, folder: Path) -> Release:

@@ -19,6 +19,9 @@ from tests.promotion.test_registry import flip
 Made = list[tuple[Release, Path]]
 
 
+KINDS = ("their bytes here and in MLflow", "their bytes in MLflow alone")
+
+
 @pytest.fixture
 def serving(embedded: Registry, releases: Made) -> Registry:
     """Version 1 serves; 2 was judged against it, 3 failed a gate."""
@@ -70,12 +73,24 @@ def test_version_that_failed_a_gate_is_put_back(serving: Registry) -> None:
     assert "guard_note" not in serving.catalogue().find("1").tags
 
 
-def test_version_that_does_not_verify_is_put_back(serving: Registry, releases: Made) -> None:
+@pytest.mark.parametrize("damaged", KINDS)
+def test_version_that_does_not_verify_is_put_back(serving: Registry, releases: Made, damaged: str) -> None:
     stored = Path(serving.catalogue().find("2").source.removeprefix("file://")) / "model.onnx"
-    for file in (stored, serving.paths.absolute(_of(serving, releases[1]).path) / "model.onnx"):
+    here = serving.paths.absolute(_of(serving, releases[1]).path) / "model.onnx"
+    for file in (stored, here)[: 2 if damaged == KINDS[0] else 1]:
         flip(file)
     set_by_hand(serving, "2")
-    assert "model.onnx" in put_back(serving, review="auto")["reason"]
+    assert "files of version 2 in MLflow are not those of its release" in put_back(serving, review="auto")["reason"]
+
+
+def test_version_that_only_says_that_it_is_a_release_is_put_back(serving: Registry, tmp_path: Path) -> None:
+    client = connect(serving.tracking_uri)
+    digest = serving.catalogue().find("1").release
+    (tmp_path / "other").mkdir()
+    for number, source in enumerate((tmp_path / "other", tmp_path / "nowhere"), start=4):
+        client.create_model_version(serving.name, f"file://{source}", run_of(serving), tags={"release": digest})
+        set_by_hand(serving, str(number))
+        assert f"files of version {number}" in put_back(serving, review="auto")["reason"]
 
 
 def test_version_that_no_reviewer_approved_is_put_back_where_one_must(serving: Registry) -> None:

@@ -125,7 +125,7 @@ class Review:
             )
 
     def _approvable(self, stored: StoredVersion) -> Path:
-        folder = self.registry.verified(stored)
+        folder = self.registry.verified_in_mlflow(stored)
         if lost := self.lost_features(stored):
             raise RecordInvalid(f"Version {stored.version} cannot serve: {' '.join(lost)} Nothing was changed.")
         return folder

@@ -15,6 +15,7 @@ from sentinel.errors import GateFailed, RecordInvalid
 from sentinel.promotion.catalogue import PREVIOUS, StoredVersion
 from sentinel.promotion.entries import BY_HAND, Decided, Entry
 from sentinel.promotion.keys import public_keys, signing_key
+from sentinel.promotion.release_files import require_registered_files
 from sentinel.promotion.review.answer import Review
 from sentinel.promotion.review.eligibility import reasons_against, warrant_of
 from sentinel.promotion.switch.journal import Intent
@@ -54,6 +55,7 @@ def _judged(review: Review, standing: Standing, now: datetime) -> Intent:
     found = catalogue.find(catalogue.champion)
     warrant = warrant_of(found, public_keys(review.registry.paths.keys), catalogue.name)
     try:
+        require_registered_files(review.registry.paths, catalogue.name, review.registry.tracking_uri, found)
         kept = _require_may_serve(review, standing, found)
     except (RecordInvalid, GateFailed) as error:
         return _put_back(review, standing, found, _first(error), now)

@@ -31,6 +31,11 @@ class Happening:
     version: str
     sentence: str
 
+    @property
+    def is_grave(self) -> bool:
+        """Whether a person must see it."""
+        return self.kind in ("put_back", "refused", "adopted")
+
 
 def look_for_answers(review: Review, now: datetime) -> list[Happening]:
     """Act on every answer, oldest version first, then see whether what serves may serve."""
@@ -90,5 +95,4 @@ def _happening(review: Review, entry: Entry) -> Happening:
 def tell(found: list[Happening]) -> None:
     """In the log; a warning for what a person must see."""
     for happening in found:
-        is_grave = happening.kind in ("put_back", "refused", "adopted")
-        logger.log(logging.WARNING if is_grave else logging.INFO, "%s", happening.sentence)
+        logger.log(logging.WARNING if happening.is_grave else logging.INFO, "%s", happening.sentence)

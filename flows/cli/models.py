@@ -11,6 +11,7 @@ from rich.table import Table
 
 from flows.cli.console import ConfigOption, JsonOption, Session, answers, new_group, open_session, remarks
 from flows.cli.gates import figure, gate_table
+from flows.cli.quantize import quantize
 from flows.environment import tracking_uri
 
 if TYPE_CHECKING:
@@ -155,3 +156,6 @@ def _list(documents: list[dict[str, Any]]) -> None:
             document["git_commit"][:12],
         )
     answers.print(table)
+
+
+app.command(epilog="Example: sentinel models quantize --grid full")(quantize)

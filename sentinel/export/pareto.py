@@ -23,6 +23,7 @@ PICTURE = "pareto.png"
 _WIDTH, _HEIGHT, _A_LINE, _DOTS = 6.4, 4.0, 0.26, 110  # inches; readable on a phone
 _CHOSEN, _PASSING, _REFUSED = "#12447a", "#ffffff", "#d5d5d5"
 _LARGEST, _SMALLEST = 900, 70  # areas of the marks, in square points
+_KEY = "area: bytes of the file    crossed out: refused    filled: chosen"
 _ROOM = 1.35  # above the highest mark or bound
 
 
@@ -31,9 +32,9 @@ def draw_pareto(variants: Mapping[str, Figures], choice: Choice, bounds: Bounds,
     shown = {name: figures for name, figures in variants.items() if _is_drawable(figures)}
     lines = len(variants) + 2
     height = _HEIGHT + _A_LINE * lines
-    figure = Figure((_WIDTH, height), layout="none")
+    figure = Figure((_WIDTH, height))
     FigureCanvasAgg(figure)
-    axes = figure.add_axes((0.13, (_A_LINE * lines + 0.55) / height, 0.83, (_HEIGHT - 0.95) / height))
+    axes = figure.add_axes((0.13, (_A_LINE * lines + 0.5) / height, 0.83, (_HEIGHT - 0.85) / height))
     for number, (name, figures) in enumerate(variants.items(), start=1):
         if name in shown:
             _mark(axes, number, name, figures, choice, max(one["bytes"] for one in shown.values()))
@@ -41,7 +42,9 @@ def draw_pareto(variants: Mapping[str, Figures], choice: Choice, bounds: Bounds,
     for number, (name, figures) in enumerate(variants.items(), start=1):
         y = _A_LINE * (lines - number - 0.6) / height
         figure.text(0.03, y, f"{number}  {_line(name, figures, choice)}", fontsize=9)
-    figure.text(0.03, 0.4 * _A_LINE / height, "area: bytes of the file    ×: refused    filled: chosen", fontsize=9)
+    figure.text(
+        0.03, 0.4 * _A_LINE / height, "area: bytes of the file    crossed out: refused    filled: chosen", fontsize=9
+    )
     with complete_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=_DOTS, metadata={"Software": None})
 
@@ -74,8 +77,8 @@ def _frame(axes: Axes, shown: Mapping[str, Figures], bounds: Bounds) -> None:
             f"at most {bound:g} %", (1, bound), (-4, 3), xycoords=("axes fraction", "data"),
             textcoords="offset points", ha="right", fontsize=9,
         )  # fmt: skip
-    axes.set_ylim(-0.06 * (highest or 1), _ROOM * (highest or 1))
-    axes.margins(x=0.15)
+    axes.set_ylim(-0.2 * (highest or 1), _ROOM * (highest or 1))
+    axes.margins(x=0.2)
     axes.set_xlabel("latency p99 of one transaction (ms)")
     axes.set_ylabel("decisions that flip (% of the test rows)")
     axes.set_title("Variants: lower left is better", fontsize=11)
@@ -87,5 +90,5 @@ def _line(name: str, figures: Figures, choice: Choice) -> str:
     if not _is_drawable(figures):
         return f"{name}: {verdict}, not measured"
     loss = figures.get("pr_auc_loss")
-    changed = f", pr_auc {-loss:+.5f}" if loss is not None else ""
+    changed = f", pr_auc {0 - loss:+.5f}" if loss is not None else ""
     return f"{name}: {verdict}, {figures['latency_p99_ms']:.3f} ms, {figures['bytes'] / 1e6:.2f} MB{changed}"

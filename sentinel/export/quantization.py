@@ -1,5 +1,8 @@
 """Stage quantize: fp32, one dynamic and two static INT8 variants, all measured here side by side."""
 
+# onnxruntime carries no types:
+# pyright: reportMissingTypeStubs=false
+
 from __future__ import annotations
 
 import json
@@ -17,6 +20,7 @@ from sentinel.config import Export
 from sentinel.errors import RecordInvalid
 from sentinel.export.calibration import sample_calibration
 from sentinel.export.choice import MEASUREMENTS
+from sentinel.export.made_from import MadeFrom, write_made_from
 from sentinel.export.onnx_graph import GRAPH
 from sentinel.export.prepared import prepare
 from sentinel.export.recipes import EVERY_RUN
@@ -78,6 +82,7 @@ def quantize(
         prepared.unlink()
         variants = measure_variants(EVERY_RUN, subject.yardstick, folder, progress=part_of(progress, 15, 100))
         write_json(folder / MEASUREMENTS, measurement_record(variants, subject))
+        write_made_from(folder, MadeFrom(onnx, trained, table, splits))
     progress(100, 100, f"{len(variants)} variants measured")
     return Variants(path=os.path.relpath(out, home), sha256=sha256_path(out), run_id=onnx.run_id)
 

@@ -20,7 +20,7 @@ from sentinel.export.int8_graph import count_integer_products, write_int8
 from sentinel.export.quality import measure_batch_shift, measure_quality
 from sentinel.export.recipes import FP32, Recipe
 from sentinel.export.rows import Rows
-from sentinel.export.speed import ROUNDS, measure_latencies_ms, measure_throughput, quantiles_ms
+from sentinel.export.speed import ROUNDS, Latencies, measure_latencies, measure_throughput
 from sentinel.progress import Progress, silent
 from sentinel.scoring import Probability, Scorer
 from sentinel.storage import sha256_file, write_json
@@ -69,17 +69,17 @@ def measure_variants(
         _write_scores(folder / f"scores_{recipe.name}.parquet", yardstick.rows, scores[recipe.name])
     progress(len(recipes), steps, "measuring the latency of single requests")
     scorers = {recipe.name: Scorer(folder / f"{recipe.name}.onnx", provider=recipe.provider) for recipe in recipes}
-    samples = measure_latencies_ms(scorers, yardstick.rows, rounds)
+    latencies = measure_latencies(scorers, yardstick.rows, rounds)
     variants: dict[str, Figures] = {}
     for done, recipe in enumerate(recipes, start=len(recipes) + 1):
         progress(done, steps, f"measuring the throughput of {recipe.name}")
         name, scorer = recipe.name, scorers[recipe.name]
-        write_json(folder / f"latency_{name}.json", {"samples_ms": samples[name], "threads": 1})
+        _write_latencies(folder / f"latency_{name}.json", latencies[name])
         variants[name] = {
             **_facts(recipe, folder, scorer),
             **_quality(yardstick, scores[name], scores[FP32]),
             "largest_batch_shift": measure_batch_shift(scorer, yardstick.rows),
-            **quantiles_ms(samples[name]),
+            **latencies[name].figures(),
             **measure_throughput(scorer, yardstick.rows),
         }
     return variants
@@ -105,3 +105,8 @@ def _quality(yardstick: Yardstick, scores: Probability, reference: Probability) 
 
 def _write_scores(path: Path, rows: Rows, scores: Probability) -> None:
     pq.write_table(rows.identity.append_column("probability", pa.array(scores)), path, compression="zstd")
+
+
+def _write_latencies(path: Path, latencies: Latencies) -> None:
+    kept = {"samples_ms": latencies.samples_ms, "interrupted_ms": latencies.interrupted_ms, "threads": 1}
+    write_json(path, kept)

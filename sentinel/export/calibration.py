@@ -37,8 +37,10 @@ class CalibrationBatches(CalibrationDataReader):
 
     @staticmethod
     def _iterate(rows: Rows) -> Iterator[dict[str, NDArray[np.generic]]]:
-        for start in range(0, len(rows), _BATCH):
-            block = slice(start, start + _BATCH)
+        """Batches of one size, which the collectors of histograms need: the first rows once more fill the last one."""
+        size = min(_BATCH, len(rows))
+        for start in range(0, len(rows), size):
+            block = np.arange(start, start + size) % len(rows)
             feed: dict[str, NDArray[np.generic]] = {"numeric": rows.numeric[block]}
             if rows.categorical.shape[1]:
                 feed["categorical"] = rows.categorical[block]

@@ -90,7 +90,7 @@ def _reason(chosen: str, passing: list[str], refused: Mapping[str, str], variant
     sentences = [f"{chosen} serves: its latency p99 at batch 1 is {winner['latency_p99_ms']:.3f} ms, {rivals}."]
     if chosen != FP32:
         sentences.append(
-            f"Its pr_auc changes by {0 - winner['pr_auc_loss']:+.5f}, {winner['flips']:,} decisions "
+            f"Its pr_auc changes by {round(-winner['pr_auc_loss'], 5) + 0.0:+.5f}, {winner['flips']:,} decisions "
             f"({winner['flipped_fraction']:.4%}) flip, and {winner['integer_matrix_products']} of its matrix products "
             "are computed in integers."
         )

@@ -34,7 +34,7 @@ def draw_pareto(variants: Mapping[str, Figures], choice: Choice, bounds: Bounds,
     height = _HEIGHT + _A_LINE * lines
     figure = Figure((_WIDTH, height))
     FigureCanvasAgg(figure)
-    axes = figure.add_axes((0.13, (_A_LINE * lines + 0.5) / height, 0.83, (_HEIGHT - 0.85) / height))
+    axes = figure.add_axes((0.15, (_A_LINE * lines + 0.5) / height, 0.81, (_HEIGHT - 0.85) / height))
     for number, (name, figures) in enumerate(variants.items(), start=1):
         if name in shown:
             _mark(axes, number, name, figures, choice, max(one["bytes"] for one in shown.values()))
@@ -79,6 +79,8 @@ def _frame(axes: Axes, shown: Mapping[str, Figures], bounds: Bounds) -> None:
         )  # fmt: skip
     axes.set_ylim(-0.2 * (highest or 1), _ROOM * (highest or 1))
     axes.margins(x=0.2)
+    axes.set_yticks([tick for tick in axes.get_yticks() if 0 <= tick <= _ROOM * (highest or 1)])
+    axes.yaxis.set_major_formatter("{x:.3g}")
     axes.set_xlabel("latency p99 of one transaction (ms)")
     axes.set_ylabel("decisions that flip (% of the test rows)")
     axes.set_title("Variants: lower left is better", fontsize=11)
@@ -90,5 +92,5 @@ def _line(name: str, figures: Figures, choice: Choice) -> str:
     if not _is_drawable(figures):
         return f"{name}: {verdict}, not measured"
     loss = figures.get("pr_auc_loss")
-    changed = f", pr_auc {0 - loss:+.5f}" if loss is not None else ""
+    changed = f", pr_auc {round(-loss, 5) + 0.0:+.5f}" if loss is not None else ""
     return f"{name}: {verdict}, {figures['latency_p99_ms']:.3f} ms, {figures['bytes'] / 1e6:.2f} MB{changed}"

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from sentinel.artifacts import FeatureTable, Splits, TrainedModel
+from sentinel.artifacts import FeatureTable, OnnxModel, Splits, TrainedModel
+from sentinel.export.onnx_graph import export
 from sentinel.metrics import threshold_at_fpr
 from sentinel.model.derived import DerivedFeatures
 from sentinel.model.encoding import Encoding
@@ -66,6 +67,17 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 @pytest.fixture(scope="session")
 def trained_without_categories(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     return train_small(tmp_path_factory.mktemp("trained"), [])
+
+
+@pytest.fixture(scope="session")
+def onnx_model(trained: Trained) -> OnnxModel:
+    return export(*trained.artifacts, home=trained.home, out=trained.home / "onnx")
+
+
+@pytest.fixture(scope="session")
+def onnx_without_categories(trained_without_categories: Trained) -> OnnxModel:
+    trained = trained_without_categories
+    return export(*trained.artifacts, home=trained.home, out=trained.home / "onnx")
 
 
 def train_small(home: Path, categorical: list[str], *, rows: int = 6000) -> Trained:

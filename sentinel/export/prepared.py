@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
@@ -35,6 +35,12 @@ def hidden_layers(graph: onnx.ModelProto) -> list[str]:
     if not found:
         raise TrainingFailed("The graph has no dense layer to quantize: its network is another than FraudNet.")
     return found
+
+
+def activations_after(graph: onnx.ModelProto, layers: Sequence[str]) -> list[str]:
+    """Names of the rectifiers that read one of `layers`."""
+    made = {name for node in graph.graph.node if node.name in layers for name in node.output}
+    return [node.name for node in graph.graph.node if node.op_type == "Relu" and node.input[0] in made]
 
 
 def _matrices(graph: onnx.ModelProto) -> dict[str, list[int]]:

@@ -146,9 +146,10 @@ class Variants(Artifact):
 class Candidates(Variants):
     """The same folder, with the variant that would serve."""
 
-    chosen: str  # fp32 or int8
+    chosen: str  # a variant's name
     reason: str
     model_sha256: str  # of the graph that would serve
+    picture: str | None = None  # the choice drawn, relative to the home
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)

@@ -306,6 +306,7 @@ class Gates(Section):
     max_parity_difference: Annotated[float, Field(gt=0)] = 1e-5
     max_variant_pr_auc_loss: Fraction = 0.002
     max_variant_flips: Fraction = 0.0001  # of the test rows, at the threshold
+    max_variant_batch_shift: Fraction = 0.0001  # of a score, by the transactions that are asked about beside it
     max_latency_p99_ms: Annotated[float, Field(gt=0)] = 12.0
     max_memory_mb: Megabytes = 512.0  # of the process that answers
     max_size_mb: Megabytes = 100.0  # of the graph

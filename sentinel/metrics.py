@@ -12,8 +12,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-_LOGITS = np.arange(-12.0, 13.0)  # borders of the bins of kl_divergence
-
 
 def pr_auc(labels: ArrayLike, scores: ArrayLike) -> float:
     """Average precision: the step-wise area under the precision-recall curve."""
@@ -80,26 +78,6 @@ def expected_calibration_error(labels: ArrayLike, scores: ArrayLike, bins: int =
     parts = np.array_split(order, min(bins, len(order)))
     gaps = [abs(float(scores[part].mean()) - float(labels[part].mean())) * len(part) for part in parts]
     return sum(gaps) / len(order)
-
-
-def kl_divergence(reference: ArrayLike, scores: ArrayLike) -> float:
-    """How far the distribution of `scores` lies from that of `reference`, in nats: the sum over bins of
-    p * log(p / q), where p and q are the shares of the reference's and of the other scores in a bin.
-
-    Probabilities are binned by their logit (-12 to 12 in steps of 1, open ends), where small ones differ visibly.
-    Each bin is given half a count more (Jeffreys), so that an empty one makes no infinite divergence.
-    """
-    shares = [_logit_shares(np.asarray(each, np.float64)) for each in (reference, scores)]
-    return float(np.sum(shares[0] * np.log(shares[0] / shares[1])))
-
-
-def _logit_shares(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    if not len(scores) or not ((scores >= 0) & (scores <= 1)).all():
-        raise ValueError(f"{len(scores)} scores that are not all probabilities have no distribution to compare")
-    with np.errstate(divide="ignore"):
-        logits = np.log(scores) - np.log1p(-scores)
-    counts = np.bincount(np.searchsorted(_LOGITS, logits), minlength=len(_LOGITS) + 1) + 0.5
-    return counts / counts.sum()
 
 
 def card_precision_at_k(labels: ArrayLike, scores: ArrayLike, days: ArrayLike, customers: ArrayLike, k: int) -> float:

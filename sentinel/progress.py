@@ -12,3 +12,12 @@ class Progress(Protocol):
 
 def silent(done: float, total: float, doing: str = "") -> None:
     """The listener for callers that do not show progress."""
+
+
+def part_of(listener: Progress, start: float, end: float) -> Progress:
+    """What tells `listener` of a step that is its way from `start` to `end`, in hundredths of the whole."""
+
+    def tell(done: float, total: float, doing: str = "") -> None:
+        listener(start + (end - start) * done / total, 100, doing)
+
+    return tell

@@ -14,7 +14,6 @@ from tasks.promote import promote, standing_decision
 from tasks.publish import publish_where_configured
 from tasks.pull import pull
 from tasks.quantize import choose, quantize
-from tasks.quantize_grid import quantize_grid
 from tasks.register import register
 from tasks.reproduce import reproduce
 from tasks.split import split
@@ -24,6 +23,6 @@ from tasks.validate import validate
 __all__ = [
     "ask_reviewer", "audit", "choose", "compare", "export", "features", "features_of_champion", "find_champion_data",
     "find_opponent", "gate", "libraries", "materialize", "package", "point_feast_at", "promote",
-    "publish_where_configured", "pull", "quantize", "quantize_grid", "register", "reproduce", "split",
+    "publish_where_configured", "pull", "quantize", "register", "reproduce", "split",
     "standing_decision", "train", "validate",
 ]  # fmt: skip

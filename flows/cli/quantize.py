@@ -1,82 +1,126 @@
-"""`sentinel models quantize`: the variants of the model on this machine, side by side."""
+"""`sentinel models quantize`: variants of the newest model, tried beyond the four of every run."""
 
 from __future__ import annotations
 
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, cast
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from flows.cli.console import ConfigOption, JsonOption, Session, answers, open_session
-from flows.cli.gates import figure
-from flows.cli.run import connect_prefect
+from flows.cli.live import one_bar
 from flows.interruption import ended_in_a_sentence
+from sentinel.errors import RecordInvalid
 
-# (heading, key in measurements.json)
+if TYPE_CHECKING:
+    from sentinel.export.grid import Grid
+    from sentinel.export.quantization import Subject
+
+
+class GridName(StrEnum):
+    RUN = "run"
+    FULL = "full"
+
+
+GridOption = Annotated[
+    GridName,
+    typer.Option(
+        "--grid", help="run: the four variants of every run; full: calibrations, layers left out, fp16, providers too."
+    ),
+]
+
+
+def quantize(grid: GridOption = GridName.RUN, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Measure variants of the newest run's model on this machine, and say which would win.
+
+    Nothing that serves changes: a run measures and chooses among its own four.
+    """
+    session = open_session(config, as_json)
+    with ended_in_a_sentence("Nothing was kept: the same call tries all of it again."):
+        tried, out = _try(session, grid)
+    if as_json:
+        session.answer({**tried.record, "folder": str(out)})
+    else:
+        _show(tried, out)
+
+
+def _try(session: Session, grid: GridName) -> tuple[Grid, Path]:
+    from sentinel.export.choice import bounds_of
+    from sentinel.export.grid import try_grid
+
+    home, name = session.paths.home, session.config.name
+    out = home / "quantization" / name
+    subject = _subject(session)
+    with one_bar("quantize") as progress, TemporaryDirectory(dir=home, prefix="quantization-") as scratch:
+        bounds = bounds_of(session.config.gates)
+        is_full = grid is GridName.FULL
+        return try_grid(subject, bounds, is_full=is_full, out=out, scratch=Path(scratch), progress=progress), out
+
+
+def _subject(session: Session) -> Subject:
+    """The model of the newest run that came so far. Raises RecordInvalid when there is none."""
+    from sentinel.export.made_from import newest_made_from
+    from sentinel.export.quantization import read_subject
+
+    paths, config = session.paths, session.config
+    made_from = newest_made_from(paths.stage(config.name, "quantize", "any").parent, paths.home)
+    if made_from is None:
+        raise RecordInvalid(
+            f"No run of {config.name} has exported a model yet, so there is nothing to quantize. Run `sentinel run "
+            f"--config {os.path.relpath(config.file.resolve())}` first."
+        )
+    return read_subject(
+        made_from.onnx, made_from.trained, made_from.table, made_from.splits, config.export, home=paths.home
+    )
+
+
+def _show(tried: Grid, out: Path) -> None:
+    answers.print(_variants(tried))
+    if tried.layers:
+        table = _table(("layer quantized alone", "flips", "KL", "largest shift"))
+        for effect in tried.layers:
+            table.add_row(
+                escape(effect.layer), f"{effect.flips:,}", f"{effect.kl_divergence:.1e}", f"{effect.largest_shift:.4f}"
+            )
+        answers.print(table)
+    for name, sentence in tried.unusable.items():
+        answers.print(f"[yellow]not usable[/] {name}: {escape(sentence)}", soft_wrap=True)
+    for name, refusal in tried.choice.refused.items():
+        answers.print(f"[yellow]refused[/]    {name} {escape(refusal)}.", soft_wrap=True)
+    answers.print(f"[bold]would win[/]  {tried.choice.variant}")
+    answers.print(f"[dim]picture    [/]xdg-open {escape(os.path.relpath(out / 'pareto.png'))}", soft_wrap=True)
+
+
+def _variants(tried: Grid) -> Table:
+    table = _table(("variant", "pr_auc", "recall", "flips", "minor units", "KL", "distinct", "MB", "int", "p50 ms",
+                    "p99 ms", "rows/s 256", "rows/s 4096", ""))  # fmt: skip
+    variants: dict[str, dict[str, Any]] = tried.record["variants"]
+    for name, figures in variants.items():
+        verdict = "refused" if name in tried.choice.refused else "wins" if name == tried.choice.variant else ""
+        table.add_row(name, *(_figure(figures, key, form) for key, form in _COLUMNS), verdict)
+    return table
+
+
 _COLUMNS = (
-    ("p50 ms", "latency_p50_ms"), ("p99 ms", "latency_p99_ms"), ("rows/s at 256", "throughput_256_rows_per_s"),
-    ("rows/s at 4096", "throughput_4096_rows_per_s"), ("MB", "bytes"), ("pr_auc", "pr_auc"),
-    ("recall", "recall_at_budget"), ("KL", "kl_divergence"), ("shift", "largest_shift"), ("flips", "flips"),
-    ("in integers", "integer_matrix_products"),
+    ("pr_auc", ".4f"), ("recall_at_alert_budget", ".4f"), ("flips", ",d"), ("flipped_amount_minor", ",d"),
+    ("kl_divergence", ".1e"), ("distinct_scores", ",d"), ("megabytes", ".2f"), ("integer_matrix_products", "d"),
+    ("latency_p50_ms", ".3f"), ("latency_p99_ms", ".3f"), ("throughput_256_rows_per_s", ",.0f"),
+    ("throughput_4096_rows_per_s", ",.0f"),
 )  # fmt: skip
 
 
-class Grid(StrEnum):
-    run = "run"
-    full = "full"
+def _figure(figures: dict[str, Any], key: str, form: str) -> str:
+    value = figures["bytes"] / 1e6 if key == "megabytes" else figures.get(key)
+    return "-" if value is None else format(value, form)
 
 
-def quantize(
-    grid: Annotated[Grid, typer.Option(help="Those of every run, or all that this machine can try.")] = Grid.run,
-    config: ConfigOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Measure variants of the model: fp32 and INT8; with --grid full also calibration methods, layers left out, fp16
-    and every provider. Nothing is registered; what a run has made is not made again.
-    """
-    session = open_session(config, as_json)
-    with ended_in_a_sentence("Nothing was decided: the same call measures anew."):
-        document = _quantize(session, grid)
-    if as_json:
-        session.answer(document)
-    else:
-        _show(document)
-
-
-def _quantize(session: Session, grid: Grid) -> dict[str, Any]:
-    connect_prefect(session)
-    # imported late: Prefect reads its environment when it is imported
-    from flows.cli.stages import shown_stages
-    from flows.quantize import quantize as quantize_flow
-
-    with shown_stages():
-        file = os.path.relpath(session.config.file.resolve(), session.paths.root)
-        return cast("dict[str, Any]", quantize_flow(grid.value, file))
-
-
-def _show(document: dict[str, Any]) -> None:
+def _table(headings: tuple[str, ...]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("variant", no_wrap=True)
-    for heading, _ in _COLUMNS:
-        table.add_column(heading, justify="right")
-    table.add_column("passes")
-    for name, found in document["variants"].items():
-        style = "bold green" if name == document["chosen"] else None
-        cells = [_cell(key, found.get(key)) for _, key in _COLUMNS]
-        table.add_row(name, *cells, "no" if document["refusals"][name] else "yes", style=style)
-    answers.print()
-    answers.print(table)
-    answers.print(escape(document["reason"]), soft_wrap=True)
-    answers.print(f"[dim]picture    [/]xdg-open {os.path.relpath(Path(document['folder']) / 'pareto.png')}")
-
-
-def _cell(key: str, value: Any) -> str:
-    if value is None:
-        return "-"
-    if key == "bytes":
-        return f"{value / 1e6:.2f}"
-    return f"{value:,.0f}" if key.startswith("throughput") or isinstance(value, int) else figure(value)
+    for number, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if number else "left", overflow="fold")
+    return table

@@ -1,7 +1,7 @@
 """Which variant goes to promotion: decided from measurements alone, so that it can be decided again from the file.
 
-Of the variants that pass every check the one with the lowest latency p99 at batch 1 wins. FP32 is the reference, may
-win, and is what is left when no other passes. A measurement that is missing does not pass.
+Among the variants that pass every check the one with the lowest latency p99 at batch 1 wins, of equal ones the smaller
+file. fp32 is the reference, and what is left when no other passes. A measurement that is missing does not pass.
 """
 
 from __future__ import annotations
@@ -15,29 +15,39 @@ from typing import Any
 
 from sentinel.artifacts import Candidates, Variants
 from sentinel.config import Gates
+from sentinel.errors import GateFailed
+from sentinel.export.recipes import FP32
 
-FP32, INTEGER = "fp32", "int8"  # a variant whose name begins with the second must compute in integers
 MEASUREMENTS = "measurements.json"
 LEAST_DISTINCT_SHARE = 0.1  # of fp32's distinct scores; a model that answers only 0, .2, .4 has broken
-MOST_BATCH_SHIFT = 1e-3  # of a probability, between a row alone and the row among others
-Measurements = Mapping[str, Any]  # one variant's figures, by their names in measurements.json
+MEASURED = (
+    "scores_not_finite", "pr_auc", "pr_auc_loss", "recall_at_alert_budget", "kl_divergence", "largest_shift", "flips",
+    "flipped_fraction", "flipped_amount_minor", "distinct_scores", "largest_batch_shift", "bytes",
+    "integer_matrix_products", "latency_p50_ms", "latency_p99_ms", "throughput_256_rows_per_s",
+    "throughput_4096_rows_per_s",
+)  # fmt: skip
+Figures = Mapping[str, Any]  # one variant's, by their names in measurements.json
 
 
 @dataclass(frozen=True)
 class Bounds:
     max_pr_auc_loss: float
     max_flips: float  # share of the test rows
+    max_batch_shift: float  # of a score, by what is asked about beside it
 
 
 @dataclass(frozen=True)
 class Choice:
+    """`reason` says why the variant serves and why each other one does not; `refused` which check an other failed."""
+
     variant: str
     reason: str
+    refused: Mapping[str, str]
 
 
 def choose(variants: Variants, gates: Gates, *, home: Path) -> Candidates:
     """The variant that would serve, by the recorded measurements and today's bounds; nothing is measured again."""
-    measured = json.loads((variants.locate(home) / MEASUREMENTS).read_text())["variants"]
+    measured = read_measurements(variants, home=home)
     choice = choose_variant(measured, bounds_of(gates))
     return Candidates(
         **asdict(variants),
@@ -47,107 +57,116 @@ def choose(variants: Variants, gates: Gates, *, home: Path) -> Candidates:
     )
 
 
+def read_measurements(variants: Variants, *, home: Path) -> dict[str, Figures]:
+    return json.loads((variants.locate(home) / MEASUREMENTS).read_text())["variants"]
+
+
 def bounds_of(gates: Gates) -> Bounds:
-    return Bounds(gates.max_variant_pr_auc_loss, gates.max_variant_flips)
+    return Bounds(gates.max_variant_pr_auc_loss, gates.max_variant_flips, gates.max_variant_batch_shift)
 
 
-def choose_variant(variants: Mapping[str, Measurements], bounds: Bounds) -> Choice:
-    """The fastest that passes (ties, at the resolution of a microsecond: the smaller), and why no other one."""
-    refusals = {name: refusal(name, variants, bounds) for name in variants}
-    passing = [name for name, refused in refusals.items() if refused is None]
-    refused = " ".join(f"{name} is refused: {why}." for name, why in refusals.items() if why and name != FP32)
-    if not passing:
-        why = refusals.get(FP32) or "it was not measured"
-        return Choice(FP32, f"fp32 is left, since no variant passes. fp32: {why}. {refused}".strip())
-    chosen = min(passing, key=lambda name: (_microseconds(variants[name]), variants[name]["bytes"], name))
-    return Choice(chosen, " ".join(filter(None, (_sentence(chosen, passing, variants), refused))))
+def choose_variant(variants: Mapping[str, Figures], bounds: Bounds) -> Choice:
+    """Raises GateFailed when not even fp32 was measured, or has a score that is no number: nothing may serve then."""
+    reference = variants.get(FP32, {})
+    if problem := _unmeasured(reference, reference, bounds) or _not_finite(reference, reference, bounds):
+        raise GateFailed(f"No variant may serve: fp32 {problem}. Train the model again, or look into its inputs.")
+    refused = {
+        name: refusal
+        for name, figures in variants.items()
+        if name != FP32 and (refusal := _refusal(figures, reference, bounds))
+    }
+    passing = [name for name in variants if name not in refused]
+    chosen = min(passing, key=lambda name: (_microseconds(variants[name]), variants[name]["bytes"]))
+    return Choice(chosen, _reason(chosen, passing, refused, variants), refused)
 
 
-def refusal(name: str, variants: Mapping[str, Measurements], bounds: Bounds) -> str | None:
-    """The first check that the variant does not pass, in words; None: it passes every one."""
-    found, reference = variants[name], variants.get(FP32, {})
-    return next((refused for check in _CHECKS if (refused := check(name, found, reference, bounds))), None)
+def _refusal(figures: Figures, reference: Figures, bounds: Bounds) -> str | None:
+    return next((refusal for check in _CHECKS if (refusal := check(figures, reference, bounds))), None)
 
 
-def _sentence(chosen: str, passing: list[str], variants: Mapping[str, Measurements]) -> str:
-    found = variants[chosen]
-    told = (
-        f"{chosen} serves, with the lowest latency p99 at batch 1 of those that pass: {found['latency_p99_ms']:.3f} ms"
-    )
-    others = [f"{name} {variants[name]['latency_p99_ms']:.3f} ms" for name in passing if name != chosen]
-    beside = f" ({', '.join(others)})" if others else ""
-    if chosen == FP32:
-        return f"{told}{beside}."
-    return (
-        f"{told}{beside}. Against fp32 its pr_auc changes by {-found['pr_auc_loss']:+.5f}, and "
-        f"{found['flipped_fraction']:.4%} of the decisions flip."
-    )
+def _reason(chosen: str, passing: list[str], refused: Mapping[str, str], variants: Mapping[str, Figures]) -> str:
+    winner = variants[chosen]
+    rivals = f"the lowest of the {len(passing)} variants that pass" if len(passing) > 1 else "and no other passes"
+    sentences = [f"{chosen} serves: its latency p99 at batch 1 is {winner['latency_p99_ms']:.3f} ms, {rivals}."]
+    if chosen != FP32:
+        sentences.append(
+            f"Its pr_auc changes by {round(-winner['pr_auc_loss'], 5) + 0.0:+.5f}, {winner['flips']:,} decisions "
+            f"({winner['flipped_fraction']:.4%}) flip, and {winner['integer_matrix_products']} of its matrix products "
+            "are computed in integers."
+        )
+    sentences += [f"{name} {_behind(variants[name], winner)}." for name in passing if name != chosen]
+    sentences += [f"{name} {refusal}." for name, refusal in refused.items()]
+    return " ".join(sentences)
 
 
-def _latency(name: str, found: Measurements, reference: Measurements, bounds: Bounds) -> str | None:
-    missing = [figure for figure in ("latency_p99_ms", "bytes") if not (_number(found, figure) or 0) > 0]
-    return f"its {' and '.join(missing)} were not measured" if missing else None
+def _behind(figures: Figures, winner: Figures) -> str:
+    slower = _microseconds(figures) - _microseconds(winner)
+    if slower:
+        return f"is slower by {slower / 1000:.3f} ms"
+    larger = figures["bytes"] - winner["bytes"]
+    return f"is as fast and {larger:,} bytes larger" if larger else "is as fast and as large, and stands after it"
 
 
-def _integers(name: str, found: Measurements, reference: Measurements, bounds: Bounds) -> str | None:
-    if not name.startswith(INTEGER):
+def _microseconds(figures: Figures) -> int:
+    """No clock tells shorter times apart here."""
+    return round(figures["latency_p99_ms"] * 1000)
+
+
+def _unmeasured(figures: Figures, reference: Figures, bounds: Bounds) -> str | None:
+    missing = [name for name in MEASURED if _number(figures, name) is None]
+    if _number(figures, "scores_not_finite"):
+        return None  # which is why the rest was not measured, and what the next check says
+    return f"was not measured: {', '.join(missing)}" if missing else None
+
+
+def _not_finite(figures: Figures, reference: Figures, bounds: Bounds) -> str | None:
+    count = _number(figures, "scores_not_finite")
+    return f"answers {count:,} test rows with no finite number" if count else None
+
+
+def _integers(figures: Figures, reference: Figures, bounds: Bounds) -> str | None:
+    if figures.get("precision") != "int8" or figures["integer_matrix_products"] >= 1:
         return None
-    products = _number(found, "integer_matrix_products")
-    if products is None:
-        return "its integer matrix products were not counted"
-    return None if products >= 1 else "its graph computes 0 matrix products in integers, and at least 1 is required"
+    return "computes 0 matrix products in integers, and at least 1 is required"
 
 
-def _quality(name: str, found: Measurements, reference: Measurements, bounds: Bounds) -> str | None:
-    loss = _number(found, "pr_auc_loss")
-    if loss is None:
-        return "its loss of pr_auc was not measured"
-    if loss <= bounds.max_pr_auc_loss:
+def _quality(figures: Figures, reference: Figures, bounds: Bounds) -> str | None:
+    if figures["pr_auc_loss"] <= bounds.max_pr_auc_loss:
         return None
-    return f"its pr_auc falls by {loss:.5f}, and at most {bounds.max_pr_auc_loss:g} is allowed"
+    return f"loses {figures['pr_auc_loss']:.5f} of pr_auc, and at most {bounds.max_pr_auc_loss:g} is allowed"
 
 
-def _decisions(name: str, found: Measurements, reference: Measurements, bounds: Bounds) -> str | None:
-    flipped = _number(found, "flipped_fraction")
-    if flipped is None:
-        return "its flipped decisions were not counted"
-    if flipped <= bounds.max_flips:
-        return None
-    return f"it flips {flipped:.4%} of the decisions at the threshold, and at most {bounds.max_flips:.4%} is allowed"
-
-
-def _resolution(name: str, found: Measurements, reference: Measurements, bounds: Bounds) -> str | None:
-    distinct, all_of_fp32 = _number(found, "distinct_scores"), _number(reference, "distinct_scores")
-    if distinct is None or all_of_fp32 is None:
-        return "the distinct scores were not counted"
-    least = max(math.ceil(LEAST_DISTINCT_SHARE * all_of_fp32), 2)
-    if distinct >= least:
-        return None
-    return f"it answers with {distinct:,.0f} distinct scores, and at least {least:,} are required"
-
-
-def _batches(name: str, found: Measurements, reference: Measurements, bounds: Bounds) -> str | None:
-    shift = _number(found, "batch_shift")
-    if shift is None:
-        return "whether its answers depend on the rows beside them was not measured"
-    if shift <= MOST_BATCH_SHIFT:
+def _decisions(figures: Figures, reference: Figures, bounds: Bounds) -> str | None:
+    if figures["flipped_fraction"] <= bounds.max_flips:
         return None
     return (
-        f"its answer for a row changes by up to {shift:.2g} with the rows beside it, and at most {MOST_BATCH_SHIFT:g} "
-        "is allowed"
+        f"flips {figures['flips']:,} decisions ({figures['flipped_fraction']:.4%}) at the threshold, and at most "
+        f"{bounds.max_flips:.4%} is allowed"
     )
 
 
-_CHECKS: tuple[Callable[[str, Measurements, Measurements, Bounds], str | None], ...] = (
-    _latency, _integers, _quality, _decisions, _resolution, _batches,
+def _resolution(figures: Figures, reference: Figures, bounds: Bounds) -> str | None:
+    least = max(2, math.ceil(LEAST_DISTINCT_SHARE * reference["distinct_scores"]))
+    if figures["distinct_scores"] >= least:
+        return None
+    return f"answers with {figures['distinct_scores']:,.0f} distinct scores, and at least {least:,} are required"
+
+
+def _company(figures: Figures, reference: Figures, bounds: Bounds) -> str | None:
+    if figures["largest_batch_shift"] <= bounds.max_batch_shift:
+        return None
+    return (
+        f"scores a transaction by up to {figures['largest_batch_shift']:.1e} differently in other company, and at most "
+        f"{bounds.max_batch_shift:g} is allowed"
+    )
+
+
+_CHECKS: tuple[Callable[[Figures, Figures, Bounds], str | None], ...] = (
+    _unmeasured, _not_finite, _integers, _quality, _decisions, _resolution, _company,
 )  # fmt: skip
 
 
-def _microseconds(found: Measurements) -> int:
-    return round(found["latency_p99_ms"] * 1000)
-
-
-def _number(measurements: Measurements, name: str) -> float | None:
-    value = measurements.get(name)
+def _number(figures: Figures, name: str) -> float | None:
+    value = figures.get(name)
     usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return value if usable else None

@@ -1,92 +1,106 @@
-"""The full grid: calibration methods, layers left out by their sensitivity, fp16, and every provider there is."""
+"""Many ways to make the graph smaller and faster, tried on one exported model: what `sentinel models quantize` does.
+
+Nothing here goes to promotion: a run has its own four variants.
+"""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import get_args
+from typing import Any
 
-from sentinel.artifacts import FeatureTable, OnnxModel, Splits, TrainedModel, Variants
-from sentinel.config import Export
-from sentinel.export.choice import MEASUREMENTS
-from sentinel.export.int8_graph import Calibration, Prepared, prepared
-from sentinel.export.onnx_graph import GRAPH
+from sentinel.errors import SentinelError
+from sentinel.export.choice import Bounds, Choice, choose_variant
 from sentinel.export.pareto import PICTURE, draw_pareto
-from sentinel.export.quantization import make_record, measure_variants, read_calibration, read_threshold
-from sentinel.export.rows import Rows, read_rows
-from sentinel.export.variants import IN_EVERY_RUN, Variant, write_variant, write_variants
-from sentinel.metrics import kl_divergence
-from sentinel.progress import Progress, silent
+from sentinel.export.prepared import prepare
+from sentinel.export.quantization import Subject, measurement_record
+from sentinel.export.recipes import EVERY_RUN, Calibration, Recipe
+from sentinel.export.sensitivity import LayerEffect, by_sensitivity, measure_sensitivity
+from sentinel.export.speed import ROUNDS
+from sentinel.export.variants import make_variant, measure_variants
+from sentinel.progress import Progress, part_of, silent
 from sentinel.scoring import PROVIDER, Scorer, available_providers
-from sentinel.storage import complete_folder, require_free_disk, sha256_path, write_json
+from sentinel.storage import complete_folder, require_free_disk, write_json
 
-_ROOM = 1_000_000_000
+RECORD = "grid.json"
+_MANY_ROUNDS = ROUNDS // 2  # of a full grid
+_OTHER_CALIBRATIONS: tuple[Calibration, ...] = ("Entropy", "Percentile")
+_EVIDENCE_BYTES = 200_000_000
 
 
-def quantize_grid(
-    onnx: OnnxModel,
-    trained: TrainedModel,
-    table: FeatureTable,
-    splits: Splits,
-    export: Export,
-    *,
-    home: Path,
-    out: Path,
-    progress: Progress = silent,
-) -> Variants:
-    """Like `quantization.quantize`, over the full grid; what training recorded and the bounds stay the same."""
-    source = onnx.locate(home) / GRAPH
-    require_free_disk(out, 40 * source.stat().st_size + _ROOM)
-    threshold = read_threshold(trained.locate(home))
+@dataclass(frozen=True)
+class Grid:
+    """`unusable`: what could not be made or does not run here, with the sentence that says why."""
+
+    record: dict[str, Any]
+    choice: Choice
+    layers: Sequence[LayerEffect]
+    unusable: dict[str, str]
+
+
+def try_grid(
+    subject: Subject, bounds: Bounds, *, is_full: bool, out: Path, scratch: Path, progress: Progress = silent
+) -> Grid:
+    """Measure the four variants of every run, or all that is known; write grid.json and pareto.png into `out`."""
+    require_free_disk(scratch, 25 * subject.graph.stat().st_size + _EVIDENCE_BYTES)
+    prepared = scratch / "prepared.onnx"
+    progress(0, 100, "preparing the graph")
+    prepare(subject.graph, prepared)
+    layers = _layers(subject, prepared, scratch, part_of(progress, 2, 20)) if is_full else []
+    recipes = [*EVERY_RUN, *(_further(prepared, layers) if is_full else ())]
+    usable, unusable = _made(recipes, subject, prepared, scratch, part_of(progress, 20, 40))
+    rounds = _MANY_ROUNDS if is_full else ROUNDS
+    variants = measure_variants(usable, subject.yardstick, scratch, rounds=rounds, progress=part_of(progress, 40, 100))
+    choice = choose_variant(variants, bounds)
+    record = measurement_record(variants, subject) | {
+        "bounds": asdict(bounds),
+        "chosen": choice.variant,
+        "reason": choice.reason,
+        "refused": dict(choice.refused),
+        "unusable": unusable,
+        "layers": [asdict(effect) for effect in layers],
+    }
     with complete_folder(out) as folder:
-        progress(0, 1, "calibrating")
-        calibration = read_calibration(trained, table, splits, export, home)
-        with prepared(source, folder) as ready:
-            order = by_sensitivity(source, ready, calibration, folder)
-            variants = full_grid(order, available_providers())
-            write_variants(variants, source, ready, calibration, folder)
-        rows = read_rows("test", trained, table, splits, home)
-        figures = measure_variants(variants, rows, threshold, folder, progress)
-        record = {**make_record(figures, threshold, len(rows), calibration), "layers_by_sensitivity": order}
-        write_json(folder / MEASUREMENTS, record)
-        draw_pareto(figures, folder / PICTURE)
-    return Variants(path=os.path.relpath(out, home), sha256=sha256_path(out), run_id=onnx.run_id)
+        write_json(folder / RECORD, record)
+        draw_pareto(variants, choice, bounds, folder / PICTURE)
+    return Grid(record, choice, layers, unusable)
 
 
-def full_grid(layers: Sequence[str], providers: Sequence[str]) -> tuple[Variant, ...]:
-    """`layers`: the most sensitive first. Every one of them in fp32 would be fp32 itself."""
-    methods = [
-        Variant(f"int8_static_{ranges}_{method.lower()}", "static", per_channel=ranges == "per_channel", method=method)
-        for ranges in ("per_tensor", "per_channel")
-        for method in get_args(Calibration)
-        if method != "MinMax"
+def _layers(subject: Subject, prepared: Path, scratch: Path, progress: Progress) -> list[LayerEffect]:
+    return measure_sensitivity(subject.graph, prepared, subject.calibration, subject.yardstick, scratch, progress)
+
+
+def _further(prepared: Path, layers: list[LayerEffect]) -> list[Recipe]:
+    static = [recipe for recipe in EVERY_RUN if recipe.method == "static"]
+    calibrated = [
+        replace(recipe, name=f"{recipe.name}_{method.lower()}", calibration=method)
+        for recipe in static
+        for method in _OTHER_CALIBRATIONS
     ]
-    without = [
-        Variant(f"int8_static_without_{count}", "static", per_channel=True, left_out=tuple(layers[:count]))
-        for count in range(1, len(layers))
-    ]
-    on_cpu = (*IN_EVERY_RUN, *methods, *without, Variant("fp16", "fp16"))
+    fp16 = Recipe("fp16", "fp16")
     elsewhere = [
-        replace(variant, name=f"{variant.name}_{provider.removesuffix('ExecutionProvider').lower()}", provider=provider)
-        for provider in providers
+        replace(recipe, name=f"{recipe.name}_on_{provider.removesuffix('ExecutionProvider')}", provider=provider)
+        for provider in available_providers()
         if provider != PROVIDER
-        for variant in on_cpu
+        for recipe in (EVERY_RUN[0], static[-1], fp16)
     ]
-    return (*on_cpu, *elsewhere)
+    return [*calibrated, *by_sensitivity(prepared, layers), fp16, *elsewhere]
 
 
-def by_sensitivity(fp32: Path, source: Prepared, calibration: Rows, scratch: Path) -> list[str]:
-    """The layers by what quantizing each alone does to the scores of the calibration rows, the worst first."""
-    expected = Scorer(fp32).score(calibration.numeric, calibration.categorical)
-
-    def harm(layer: str) -> float:
-        others = tuple(other for other in source.layers if other != layer)
-        alone = Variant("alone", "static", per_channel=True, left_out=others)
-        write_variant(alone, fp32, source, calibration, scratch / "alone.onnx")
-        found = Scorer(scratch / "alone.onnx").score(calibration.numeric, calibration.categorical)
-        (scratch / "alone.onnx").unlink()
-        return kl_divergence(expected, found)
-
-    return sorted(source.layers, key=harm, reverse=True)
+def _made(
+    recipes: Sequence[Recipe], subject: Subject, prepared: Path, folder: Path, progress: Progress
+) -> tuple[list[Recipe], dict[str, str]]:
+    """The recipes whose graph runs on its provider, and why the others do not."""
+    usable: list[Recipe] = []
+    unusable: dict[str, str] = {}
+    for done, recipe in enumerate(recipes):
+        progress(done, len(recipes), f"making {recipe.name}")
+        try:
+            graph = make_variant(recipe, subject.graph, prepared, subject.calibration, folder)
+            Scorer(graph, provider=recipe.provider)
+        except SentinelError as error:
+            unusable[recipe.name] = str(error)
+        else:
+            usable.append(recipe)
+    return usable, unusable

@@ -13,10 +13,10 @@ import logging
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import onnx
@@ -33,11 +33,11 @@ from sentinel.storage import complete_file, complete_folder, require_free_disk, 
 
 OPSET = 18
 GRAPH, PARITY = "fp32.onnx", "parity.json"
+MOST_BYTES = 1_900_000_000  # of one file: protobuf ends at 2 GiB, and a file beside it would be a second thing to trust
 PARITY_ROWS, PARITY_BATCHES = 10_000, (1, 2, 1000)
-_TORCH_ROWS = 500  # at batches of 1 and 2 in torch, too, where a single row takes 1.5 ms
-_MOST_BYTES = 1_900_000_000  # a graph of 2 GB would have to keep its weights in another file
+_WHOLE = 1000  # rows of a batch in which torch scores all; in ones of 1 and 2 rows it would take half a minute
+_TORCH_ALONE = 1000  # of the rows, at most, that torch scores at each batch size too
 _LARGEST_DIFFERENCE = 1.0  # two probabilities cannot be further apart
-Block = tuple[NDArray[np.float64], NDArray[np.int64]]  # rows as the graph takes them
 _REGISTRATION = logging.getLogger("torch.onnx._internal.exporter._registration")
 
 
@@ -54,6 +54,7 @@ def export(
     trained = model.locate(home)
     require_free_disk(out, 4 * sum(file.stat().st_size for file in trained.iterdir() if file.is_file()))
     network = FraudNet.load(trained)
+    require_one_file(network)
     with complete_folder(out) as folder:
         progress(0, 3, "translating the network")
         write_graph(network, folder / GRAPH)
@@ -68,14 +69,18 @@ def export(
     return OnnxModel(path=os.path.relpath(out, home), sha256=sha256_path(out), run_id=model.run_id, parity=largest)
 
 
+def require_one_file(network: torch.nn.Module) -> None:
+    """Raise TrainingFailed for a network whose graph would need external data."""
+    needed = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
+    if needed > MOST_BYTES:
+        raise TrainingFailed(
+            f"The network has {needed / 1e9:.2f} GB of weights, and one graph file holds {MOST_BYTES / 1e9:g} GB at "
+            "most. Make training.width, training.layers or training.trees smaller, and train again."
+        )
+
+
 def write_graph(network: FraudNet, path: Path) -> None:
     """Translate, check against the ONNX specification, and write."""
-    size = sum(tensor.nbytes for tensor in network.state_dict().values())
-    if size > _MOST_BYTES:
-        raise TrainingFailed(
-            f"The network holds {size / 1e9:.1f} GB of weights, and one ONNX file takes {_MOST_BYTES / 1e9:.1f} GB. "
-            "Make training.width or training.layers smaller."
-        )
     graph = to_graph(network)
     onnx.checker.check_model(graph, full_check=True)
     with complete_file(path) as temporary:
@@ -106,43 +111,48 @@ def to_graph(network: FraudNet) -> onnx.ModelProto:
 
 
 def measure_parity(network: FraudNet, scorer: Scorer, rows: Rows) -> dict[str, dict[str, float]]:
-    """Rows compared and largest absolute difference, by the graph's batch size, over every row at each size.
+    """By batch size: how many rows were compared, and the largest absolute difference.
 
-    torch answers all rows in batches of 1,000, and some at the graph's batch size, too: what it answers hardly depends
-    on the batch, and a row at a time would take 15 s.
+    The graph scores every row in batches of that size; torch scores every row in large batches, and `torch_rows` of
+    them at that size too. The larger of both differences counts.
     """
-    expected = _in_batches(lambda block: _torch_scores(network, *block), rows, max(PARITY_BATCHES))
-    some = rows.spread(_TORCH_ROWS)
+    expected = _torch_scores(network, rows, _WHOLE)
+    some = rows.spread(_TORCH_ALONE)
     measured: dict[str, dict[str, float]] = {}
     for batch in PARITY_BATCHES:
-        found = _in_batches(lambda block: scorer.run(*block), rows, batch)
-        largest = _largest_difference(expected, found)
-        if batch < max(PARITY_BATCHES):
-            same = _in_batches(lambda block: _torch_scores(network, *block), some, batch)
-            largest = max(
-                largest, _largest_difference(same, _in_batches(lambda block: scorer.run(*block), some, batch))
-            )
-        measured[str(batch)] = {"rows": len(rows), "max_absolute_difference": largest}
+        largest = _difference(expected, _graph_scores(scorer, rows, batch))
+        torch_rows = rows if batch == _WHOLE else some
+        if torch_rows is some:
+            alone = _difference(_torch_scores(network, some, batch), _graph_scores(scorer, some, batch))
+            largest = max(largest, alone)
+        measured[str(batch)] = {
+            "rows": len(rows), "torch_rows": len(torch_rows), "max_absolute_difference": largest,
+        }  # fmt: skip
     return measured
 
 
-def _in_batches(answer: Callable[[Block], NDArray[np.float32]], rows: Rows, batch: int) -> NDArray[np.float32]:
-    starts = range(0, len(rows), batch)
-    return np.concatenate([answer((rows.numeric[at : at + batch], rows.categorical[at : at + batch])) for at in starts])
-
-
-def _largest_difference(expected: NDArray[np.float32], found: NDArray[np.float32]) -> float:
+def _difference(expected: NDArray[np.float32], answers: NDArray[np.float32]) -> float:
     """A non-finite answer on either side counts as the largest difference there can be."""
-    difference = np.abs(expected.astype(np.float64) - found)
+    difference = np.abs(expected.astype(np.float64) - answers)
     return float(np.where(np.isfinite(difference), difference, _LARGEST_DIFFERENCE).max())
 
 
-def _torch_scores(
-    network: FraudNet, numeric: NDArray[np.float64], categorical: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    codes = [torch.from_numpy(categorical)] if network.inputs.categorical else []
+def _graph_scores(scorer: Scorer, rows: Rows, batch: int) -> NDArray[np.float32]:
+    return np.concatenate([scorer.run(*block) for block in _blocks(rows, batch)])
+
+
+def _torch_scores(network: FraudNet, rows: Rows, batch: int) -> NDArray[np.float32]:
+    scores: list[NDArray[np.float32]] = []
     with torch.inference_mode():
-        return cast("NDArray[np.float32]", network(torch.from_numpy(numeric), *codes).numpy())
+        for numeric, categorical in _blocks(rows, batch):
+            codes = [torch.from_numpy(categorical)] if network.inputs.categorical else []
+            scores.append(network(torch.from_numpy(numeric), *codes).numpy())
+    return np.concatenate(scores)
+
+
+def _blocks(rows: Rows, batch: int) -> Iterator[tuple[NDArray[np.float64], NDArray[np.int64]]]:
+    for at in range(0, len(rows), batch):
+        yield rows.numeric[at : at + batch], rows.categorical[at : at + batch]
 
 
 @contextmanager

@@ -1,47 +1,61 @@
-"""Stage quantize: the variants of every run, measured here, with what each figure was computed from.
+"""Stage quantize: fp32, one dynamic and two static INT8 variants, all measured here side by side."""
 
-Every variant decides at the one threshold that training set on the calibration part. A threshold of its own for
-each variant was tried: INT8 then flipped .020 % of the decisions instead of .022 %, not worth a second owner.
-"""
-
-# pyarrow carries no types:
-# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportMissingTypeStubs=false
+# onnxruntime carries no types:
+# pyright: reportMissingTypeStubs=false
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnxruntime
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from sentinel.artifacts import FeatureTable, OnnxModel, Splits, TrainedModel, Variants
 from sentinel.config import Export
 from sentinel.errors import RecordInvalid
-from sentinel.export.choice import FP32, MEASUREMENTS
-from sentinel.export.int8_graph import count_integer_products, prepared, sample_calibration
-from sentinel.export.measurement import (
-    as_figures,
-    measure_batch_shift,
-    measure_latencies_ms,
-    measure_quality,
-    measure_throughput,
-)
+from sentinel.export.calibration import sample_calibration
+from sentinel.export.choice import MEASUREMENTS
+from sentinel.export.made_from import MadeFrom, write_made_from
 from sentinel.export.onnx_graph import GRAPH
-from sentinel.export.pareto import PICTURE, draw_pareto
+from sentinel.export.prepared import prepare
+from sentinel.export.recipes import EVERY_RUN
 from sentinel.export.rows import Rows, read_rows
-from sentinel.export.variants import IN_EVERY_RUN, Variant, write_variants
-from sentinel.progress import Progress, silent
-from sentinel.scoring import PROVIDER, Probability, Scorer
-from sentinel.storage import complete_folder, require_free_disk, sha256_file, sha256_path, write_json
+from sentinel.export.variants import Figures, Yardstick, make_variant, measure_variants
+from sentinel.progress import Progress, part_of, silent
+from sentinel.scoring import PROVIDER
+from sentinel.storage import complete_folder, require_free_disk, sha256_path, write_json
 
-_SCORING_THREADS = 2  # of the pass over the test rows; latency and throughput are measured with one
 _EVIDENCE_BYTES = 100_000_000
+_GRAPHS = 8  # of the size of fp32's, at most, that lie on the disk at once
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The exported graph, the rows it is quantized with, and what its variants are measured on."""
+
+    graph: Path
+    calibration: Rows
+    yardstick: Yardstick
+    threshold_budget: Any  # as training recorded it
+
+
+def read_subject(
+    onnx: OnnxModel, trained: TrainedModel, table: FeatureTable, splits: Splits, export: Export, *, home: Path
+) -> Subject:
+    """Raises RecordInvalid when training recorded no threshold."""
+    record = _training_record(trained.locate(home))
+    calibration = read_rows("calibration", trained, table, splits, home)
+    return Subject(
+        onnx.locate(home) / GRAPH,
+        calibration.take(sample_calibration(calibration.labels, export.calibration_rows)),
+        Yardstick(read_rows("test", trained, table, splits, home), float(record["threshold"])),
+        record.get("threshold_budget"),
+    )
 
 
 def quantize(
@@ -55,79 +69,32 @@ def quantize(
     out: Path,
     progress: Progress = silent,
 ) -> Variants:
-    """Write a graph a variant, measurements.json, pareto.png, and the scores and latency samples of each as evidence.
-
-    Raises RecordInvalid when the training recorded no threshold.
-    """
-    source = onnx.locate(home) / GRAPH
-    require_free_disk(out, 8 * source.stat().st_size + _EVIDENCE_BYTES)
-    threshold = read_threshold(trained.locate(home))
-    steps = steps_of(IN_EVERY_RUN)
+    """Write a graph a variant, measurements.json, and the scores and latency samples of each as evidence."""
+    require_free_disk(out, _GRAPHS * (onnx.locate(home) / GRAPH).stat().st_size + _EVIDENCE_BYTES)
     with complete_folder(out) as folder:
-        progress(0, steps, "calibrating")
-        calibration = read_calibration(trained, table, splits, export, home)
-        with prepared(source, folder) as ready:
-            write_variants(IN_EVERY_RUN, source, ready, calibration, folder)
-        progress(1, steps, "reading the test rows")
-        rows = read_rows("test", trained, table, splits, home)
-        figures = measure_variants(IN_EVERY_RUN, rows, threshold, folder, progress)
-        record = make_record(figures, threshold, len(rows), calibration)
-        write_json(folder / MEASUREMENTS, record)
-        draw_pareto(record["variants"], folder / PICTURE)
-    progress(steps, steps, "every variant measured")
+        progress(0, 100, "reading the calibration and test rows")
+        subject = read_subject(onnx, trained, table, splits, export, home=home)
+        prepared = folder / "prepared.onnx"
+        prepare(subject.graph, prepared)
+        for recipe in EVERY_RUN:
+            progress(10, 100, f"making {recipe.name}")
+            make_variant(recipe, subject.graph, prepared, subject.calibration, folder)
+        prepared.unlink()
+        variants = measure_variants(EVERY_RUN, subject.yardstick, folder, progress=part_of(progress, 15, 100))
+        write_json(folder / MEASUREMENTS, measurement_record(variants, subject))
+        write_made_from(folder, MadeFrom(onnx, trained, table, splits))
+    progress(100, 100, f"{len(variants)} variants measured")
     return Variants(path=os.path.relpath(out, home), sha256=sha256_path(out), run_id=onnx.run_id)
 
 
-def steps_of(variants: Sequence[Variant]) -> int:
-    return len(variants) + 3
-
-
-def read_calibration(trained: TrainedModel, table: FeatureTable, splits: Splits, export: Export, home: Path) -> Rows:
-    """The rows that static ranges are taken from."""
-    rows = read_rows("calibration", trained, table, splits, home)
-    return rows.take(sample_calibration(rows.labels, export.calibration_rows))
-
-
-def measure_variants(
-    variants: Sequence[Variant], rows: Rows, threshold: float, folder: Path, progress: Progress = silent
-) -> dict[str, dict[str, Any]]:
-    """The figures of each variant by its name; their evidence is written beside the graphs. The first one is fp32."""
-    wanted = {variant.name: variant for variant in variants}
-    graphs = {name: folder / f"{name}.onnx" for name in wanted}
-    scores: dict[str, Probability] = {}
-    for done, (name, graph) in enumerate(graphs.items(), start=2):
-        progress(done, steps_of(variants), f"scoring the test rows with {name}")
-        scores[name] = Scorer(graph, _SCORING_THREADS, provider=wanted[name].provider).score(
-            rows.numeric, rows.categorical
-        )
-        _write_scores(folder / f"scores_{name}.parquet", rows, scores[name])
-    progress(len(graphs) + 2, steps_of(variants), "measuring latency and throughput")
-    scorers = {name: Scorer(graph, provider=wanted[name].provider) for name, graph in graphs.items()}
-    samples = measure_latencies_ms(scorers, rows)
-    figures: dict[str, dict[str, Any]] = {}
-    for name, graph in graphs.items():
-        write_json(folder / f"latency_{name}.json", {"samples_ms": samples[name], "threads": 1})
-        quality = measure_quality(rows, scores[name], scores[FP32], threshold)
-        figures[name] = {
-            "description": wanted[name].description,
-            "bytes": graph.stat().st_size,
-            "sha256": sha256_file(graph),
-            "integer_matrix_products": count_integer_products(graph, folder),
-            "providers": list(scorers[name].providers),
-            "batch_shift": measure_batch_shift(scorers[name], rows),
-            **as_figures(quality, samples[name], measure_throughput(scorers[name], rows)),
-        }
-    return figures
-
-
-def make_record(figures: dict[str, dict[str, Any]], threshold: float, rows: int, calibration: Rows) -> dict[str, Any]:
-    """The content of measurements.json."""
+def measurement_record(variants: Mapping[str, Figures], subject: Subject) -> dict[str, Any]:
     return {
-        "variants": figures,
-        "threshold": threshold,
-        "test_rows": rows,
-        "calibration_rows": len(calibration),
-        "calibration_frauds": int(calibration.labels.sum()),
+        "variants": variants,
+        "threshold": subject.yardstick.threshold,
+        "threshold_budget": subject.threshold_budget,
+        "test_rows": len(subject.yardstick.rows),
+        "calibration_rows": len(subject.calibration),
+        "calibration_frauds": int(subject.calibration.labels.sum()),
         "machine": {
             "runtime": f"onnxruntime {onnxruntime.__version__}",
             "provider": PROVIDER,
@@ -137,12 +104,9 @@ def make_record(figures: dict[str, dict[str, Any]], threshold: float, rows: int,
     }
 
 
-def read_threshold(trained: Path) -> float:
-    threshold = json.loads((trained / "training.json").read_text()).get("threshold")
+def _training_record(trained: Path) -> dict[str, Any]:
+    record = cast("dict[str, Any]", json.loads((trained / "training.json").read_text()))
+    threshold = record.get("threshold")
     if not isinstance(threshold, float | int) or not np.isfinite(threshold):
         raise RecordInvalid(f"{trained / 'training.json'} names no threshold ({threshold!r}). Train the model again.")
-    return float(threshold)
-
-
-def _write_scores(path: Path, rows: Rows, scores: Probability) -> None:
-    pq.write_table(rows.identity.append_column("probability", pa.array(scores)), path, compression="zstd")
+    return record

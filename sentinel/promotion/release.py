@@ -201,8 +201,8 @@ def _champion(folder: Path, home: Path) -> Path | None:
 
 
 def _pictures(trained: TrainedModel, candidates: Candidates, *, home: Path) -> list[Path]:
-    folders = (trained.locate(home), candidates.locate(home))
-    return [picture for folder in folders for picture in sorted(folder.rglob("*.png"))]
+    drawn = [home / candidates.picture] if candidates.picture else []
+    return [*sorted(trained.locate(home).rglob("*.png")), *drawn]
 
 
 def _mlflow_description(inputs: ModelInputs) -> dict[str, Any]:

@@ -18,7 +18,8 @@ from sentinel.promotion.summary import label, shown
 
 # (heading, key in measurements.json's variants)
 _VARIANT_COLUMNS = (
-    ("p99 ms", "latency_p99_ms"), ("p50 ms", "latency_p50_ms"), ("pr_auc", "pr_auc"), ("recall", "recall_at_budget"),
+    ("p99 ms", "latency_p99_ms"), ("p50 ms", "latency_p50_ms"), ("pr_auc", "pr_auc"),
+    ("recall", "recall_at_alert_budget"),
     ("flips", "flips"), ("flipped minor units", "flipped_amount_minor"), ("largest shift", "largest_shift"),
     ("KL", "kl_divergence"), ("distinct scores", "distinct_scores"), ("bytes", "bytes"),
     ("rows/s at 256", "throughput_256_rows_per_s"), ("rows/s at 4096", "throughput_4096_rows_per_s"),

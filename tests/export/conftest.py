@@ -65,13 +65,19 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 
 @pytest.fixture(scope="session")
+def trained_without_categories(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    return train_small(tmp_path_factory.mktemp("trained"), [])
+
+
+@pytest.fixture(scope="session")
 def onnx_model(trained: Trained) -> OnnxModel:
     return export(*trained.artifacts, home=trained.home, out=trained.home / "onnx")
 
 
 @pytest.fixture(scope="session")
-def trained_without_categories(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    return train_small(tmp_path_factory.mktemp("trained"), [])
+def onnx_without_categories(trained_without_categories: Trained) -> OnnxModel:
+    trained = trained_without_categories
+    return export(*trained.artifacts, home=trained.home, out=trained.home / "onnx")
 
 
 def train_small(home: Path, categorical: list[str], *, rows: int = 6000) -> Trained:

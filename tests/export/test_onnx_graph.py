@@ -13,7 +13,7 @@ import torch
 
 from sentinel.artifacts import OnnxModel
 from sentinel.errors import TrainingFailed
-from sentinel.export.onnx_graph import export, measure_parity, write_graph
+from sentinel.export.onnx_graph import measure_parity, require_one_file, write_graph
 from sentinel.export.rows import read_rows
 from sentinel.model.network import FraudNet
 from sentinel.scoring import Scorer
@@ -32,11 +32,13 @@ def test_folder_holds_the_graph_its_inputs_and_the_parity(exported: Path, traine
     assert (exported / "inputs.json").read_bytes() == (trained.home / "train" / "inputs.json").read_bytes()
 
 
-def test_graph_answers_like_torch_at_every_batch_size(exported: Path, read_json: Callable[[Path], Any]):
-    parity = read_json(exported / "parity.json")
+def test_graph_answers_like_torch_at_every_batch_size(
+    exported: Path, trained: Trained, read_json: Callable[[Path], Any]
+):
+    parity, rows = read_json(exported / "parity.json"), len(read_rows("test", *trained.artifacts, trained.home))
     assert set(parity["batches"]) == {"1", "2", "1000"}
-    rows = {entry["rows"] for entry in parity["batches"].values()}
-    assert len(rows) == 1 and rows.pop() > 1000
+    assert all(entry["rows"] == rows for entry in parity["batches"].values())
+    assert all(entry["torch_rows"] >= min(rows, 1000) for entry in parity["batches"].values())
     assert parity["max_absolute_difference"] <= 1e-5
 
 
@@ -50,6 +52,23 @@ def test_parity_sees_a_graph_of_other_weights(exported: Path, trained: Trained, 
     assert all(entry["max_absolute_difference"] > 1e-4 for entry in parity.values())
 
 
+def test_parity_counts_an_answer_that_is_no_number_as_the_largest_difference(exported: Path, trained: Trained):
+    other = FraudNet.load(trained.home / "train")
+    with torch.no_grad():
+        other.shift += float("nan")
+    rows = read_rows("test", *trained.artifacts, trained.home).spread(3)
+    parity = measure_parity(other, Scorer(exported / "fp32.onnx"), rows)
+    assert all(entry["max_absolute_difference"] == 1.0 for entry in parity.values())
+
+
+def test_a_network_that_one_file_cannot_hold_is_refused_in_a_sentence():
+    with torch.device("meta"):
+        network = torch.nn.Sequential(torch.nn.Linear(20_000, 20_000), torch.nn.Linear(20_000, 4_000))
+    with pytest.raises(TrainingFailed, match=r"1\.92 GB of weights, and one graph file holds 1\.9 GB"):
+        require_one_file(network)
+    require_one_file(network[0])
+
+
 def test_graph_has_named_inputs_a_dynamic_batch_and_standard_operators(exported: Path, trained: Trained):
     graph = onnx.load(exported / "fp32.onnx")
     shapes = {
@@ -59,6 +78,7 @@ def test_graph_has_named_inputs_a_dynamic_batch_and_standard_operators(exported:
     numeric = len(trained.network.inputs.numeric)
     assert shapes == {"numeric": ["batch", numeric], "categorical": ["batch", 2], "probability": ["batch"]}
     assert [(entry.domain, entry.version >= 17) for entry in graph.opset_import] == [("", True)]
+    assert {node.domain for node in graph.graph.node} == {""}
     assert all(not tensor.HasField("data_location") or not tensor.external_data for tensor in graph.graph.initializer)
 
 
@@ -81,19 +101,11 @@ def test_export_says_nothing(trained: Trained, tmp_path: Path, capfd: pytest.Cap
     assert capfd.readouterr() == ("", "")
 
 
-def test_without_categories_the_graph_has_no_such_input(trained_without_categories: Trained):
+def test_without_categories_the_graph_has_no_such_input(
+    trained_without_categories: Trained, onnx_without_categories: OnnxModel
+):
     trained = trained_without_categories
-    folder = export(*trained.artifacts, home=trained.home, out=trained.home / "onnx").locate(trained.home)
+    folder = onnx_without_categories.locate(trained.home)
     assert [value.name for value in onnx.load(folder / "fp32.onnx").graph.input] == ["numeric"]
     rows = read_rows("test", *trained.artifacts, trained.home)
     assert np.isfinite(Scorer(folder / "fp32.onnx").score(rows.numeric)).all()
-
-
-def test_network_beyond_what_one_file_takes_is_refused(tmp_path: Path):
-    class Huge:
-        def state_dict(self) -> dict[str, torch.Tensor]:
-            return {"weight": torch.empty(1).expand(600_000_000)}
-
-    with pytest.raises(TrainingFailed, match=r"2\.4 GB of weights.*training\.width"):
-        write_graph(Huge(), tmp_path / "huge.onnx")  # type: ignore[arg-type]
-    assert not (tmp_path / "huge.onnx").exists()

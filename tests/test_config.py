@@ -41,6 +41,11 @@ def test_every_shipped_configuration_is_valid(name: str) -> None:
         ('amount = "TX_AMOUNT"', '# amount = "?"', ":9: columns.amount is not decided yet"),
         ('name = "handbook"', 'name = "Hand Book"', "name = 'Hand Book'"),
         ("[gates]", "[gates]\nmin_pr_auc = 0.1", "no valid TOML"),
+        (
+            "[gates]",
+            '[gates]\nnot_applicable = ["no_champoin"]',
+            "gates.not_applicable.0 = 'no_champoin': Input should be",
+        ),
         ('name = "handbook"', 'name = "handbook"\nfile = "x"', "unknown key 'file'"),
         ("fraud_scenario = {", "amount_minor = {", "'amount_minor' has a name that is taken"),
         ("fraud_scenario = {", "probability = {", "'probability' has a name that is taken"),

@@ -117,11 +117,10 @@ def _links(folder: Path, facts: dict[str, Any], home: Home | None, data_docs: Pa
     model = f"{root}/#/experiments/{home.experiment_id}/models/{home.model_id}/artifacts"
     files = f"{root}/ajax-api/2.0/mlflow/logged-models/{home.model_id}/artifacts/files?artifact_file_path="
     pictures = f"{root}/#/experiments/{home.experiment_id}/runs/{facts['run_id']}/artifacts"
-    links = {
-        "full report": f"{model}/{REPORT}",
-        "report as a file": f"{files}{quote(REPORT)}",
-        "card": f"{model}/{CARD}",
-        "evidence": f"{model}/evidence",
+    links = {  # MLflow's pages take no address of a single file of a model
+        "full report": f"{files}{quote(REPORT)}",
+        "card": f"{files}{quote(CARD)}",
+        "evidence and all files": model,
         "pictures and training": pictures,
     }
     told = " · ".join(f"[{name}]({address})" for name, address in links.items())

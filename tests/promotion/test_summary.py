@@ -32,8 +32,9 @@ def test_failed_gates_come_first_and_links_lead_to_the_pages_of_the_server(relea
     on_server = summary(folder, Home("http://mlflow.example/", "7", "m-1", folder), data_docs=Path("docs/index.html"))
     assert on_server.startswith("**Failed: pr\\_auc\\_floor.**")
     model = "http://mlflow.example/#/experiments/7/models/m-1/artifacts"
-    assert f"[full report]({model}/report.html)" in on_server and f"[evidence]({model}/evidence)" in on_server
-    assert "/ajax-api/2.0/mlflow/logged-models/m-1/artifacts/files?artifact_file_path=report.html)" in on_server
+    assert f"[evidence and all files]({model})" in on_server
+    files = "http://mlflow.example/ajax-api/2.0/mlflow/logged-models/m-1/artifacts/files?artifact_file_path="
+    assert f"[full report]({files}report.html)" in on_server and f"[card]({files}card.md)" in on_server
     assert "data docs: `docs/index.html`" in on_server
     assert f"Full report: `{folder / 'report.html'}`" in summary(folder)
 
@@ -75,7 +76,7 @@ def test_links_of_the_description_are_answered_by_the_server(server: str, releas
     version = registry.register(laid_out(registry, releases[0]))
     decide(registry, version)
     text = registry.catalogue().find("1").description
-    address = re.search(r"\[report as a file\]\(([^)]+)\)", text)
+    address = re.search(r"\[full report\]\(([^)]+)\)", text)
     assert address
     with urllib.request.urlopen(address[1]) as answer:
         assert answer.read() == (registry.paths.absolute(version.path) / "report.html").read_bytes()

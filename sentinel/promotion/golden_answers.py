@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from sentinel.promotion.layout import GOLDEN, GRAPH
+from sentinel.promotion.questions import CLOSE
 from sentinel.scoring import Scorer
-
-CLOSE = 1e-3  # of probability: the integer instructions of another processor may round otherwise
 
 
 def golden_difference(folder: Path) -> float:

@@ -17,10 +17,11 @@ from sentinel.artifacts import MANIFEST
 from sentinel.config import Gates
 from sentinel.errors import RecordInvalid
 from sentinel.promotion.gates import Gate, passes, verdicts
-from sentinel.promotion.golden_answers import CLOSE, golden_difference, is_close
+from sentinel.promotion.golden_answers import golden_difference, is_close
 from sentinel.promotion.keys import read_public
 from sentinel.promotion.layout import EVIDENCE, FACTS, GATES, GOLDEN, GRAPH
 from sentinel.promotion.manifest import Manifest, read_manifest, shown, wrong_files
+from sentinel.promotion.questions import CLOSE
 from sentinel.promotion.signature import sentences_against_signature
 from sentinel.storage import sha256_file
 

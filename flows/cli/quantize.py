@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -80,14 +81,10 @@ def _subject(session: Session) -> Subject:
 
 
 def _show(tried: Grid, out: Path) -> None:
-    answers.print(_variants(tried))
-    if tried.layers:
-        table = _table(("layer quantized alone", "flips", "KL", "largest shift"))
-        for effect in tried.layers:
-            table.add_row(
-                escape(effect.layer), f"{effect.flips:,}", f"{effect.kl_divergence:.1e}", f"{effect.largest_shift:.4f}"
-            )
-        answers.print(table)
+    for table in (_costs(tried), _qualities(tried), _layers(tried) if tried.layers else None):
+        if table is not None:
+            answers.print(table)
+            answers.print()
     for name, sentence in tried.unusable.items():
         answers.print(f"[yellow]not usable[/] {name}: {escape(sentence)}", soft_wrap=True)
     for name, refusal in tried.choice.refused.items():
@@ -96,22 +93,45 @@ def _show(tried: Grid, out: Path) -> None:
     answers.print(f"[dim]picture    [/]xdg-open {escape(os.path.relpath(out / 'pareto.png'))}", soft_wrap=True)
 
 
-def _variants(tried: Grid) -> Table:
-    table = _table(("variant", "pr_auc", "recall", "flips", "minor units", "KL", "distinct", "MB", "int", "p50 ms",
-                    "p99 ms", "rows/s 256", "rows/s 4096", ""))  # fmt: skip
-    variants: dict[str, dict[str, Any]] = tried.record["variants"]
-    for name, figures in variants.items():
-        verdict = "refused" if name in tried.choice.refused else "wins" if name == tried.choice.variant else ""
-        table.add_row(name, *(_figure(figures, key, form) for key, form in _COLUMNS), verdict)
+# Two tables, since a terminal of 80 columns holds no one of all figures; the number joins them.
+_COSTS = (
+    ("MB", "megabytes", ".2f"), ("int", "integer_matrix_products", "d"), ("p50 ms", "latency_p50_ms", ".3f"),
+    ("p99 ms", "latency_p99_ms", ".3f"), ("256/s", "throughput_256_rows_per_s", ",.0f"),
+)  # fmt: skip
+_QUALITIES = (
+    ("pr_auc", "pr_auc", ".4f"), ("recall", "recall_at_alert_budget", ".4f"), ("flips", "flips", ",d"),
+    ("minor units", "flipped_amount_minor", ",d"), ("KL", "kl_divergence", ".1e"), ("shift", "largest_shift", ".4f"),
+    ("distinct", "distinct_scores", ",d"),
+    ("4096/s", "throughput_4096_rows_per_s", ",.0f"),
+)  # fmt: skip
+
+
+def _costs(tried: Grid) -> Table:
+    table = _table(("", "variant", *(heading for heading, _, _ in _COSTS), ""))
+    for number, (name, figures) in enumerate(_variants(tried), start=1):
+        verdict = "no" if name in tried.choice.refused else "wins" if name == tried.choice.variant else ""
+        table.add_row(str(number), name, *(_figure(figures, key, form) for _, key, form in _COSTS), verdict)
     return table
 
 
-_COLUMNS = (
-    ("pr_auc", ".4f"), ("recall_at_alert_budget", ".4f"), ("flips", ",d"), ("flipped_amount_minor", ",d"),
-    ("kl_divergence", ".1e"), ("distinct_scores", ",d"), ("megabytes", ".2f"), ("integer_matrix_products", "d"),
-    ("latency_p50_ms", ".3f"), ("latency_p99_ms", ".3f"), ("throughput_256_rows_per_s", ",.0f"),
-    ("throughput_4096_rows_per_s", ",.0f"),
-)  # fmt: skip
+def _qualities(tried: Grid) -> Table:
+    table = _table(("", *(heading for heading, _, _ in _QUALITIES)))
+    for number, (_, figures) in enumerate(_variants(tried), start=1):
+        table.add_row(str(number), *(_figure(figures, key, form) for _, key, form in _QUALITIES))
+    return table
+
+
+def _layers(tried: Grid) -> Table:
+    table = _table(("", "layer quantized alone", "flips", "KL", "shift"))
+    for effect in tried.layers:
+        shift = f"{effect.largest_shift:.4f}"
+        table.add_row("", escape(effect.layer), f"{effect.flips:,}", f"{effect.kl_divergence:.1e}", shift)
+    return table
+
+
+def _variants(tried: Grid) -> Iterable[tuple[str, dict[str, Any]]]:
+    variants: dict[str, dict[str, Any]] = tried.record["variants"]
+    return variants.items()
 
 
 def _figure(figures: dict[str, Any], key: str, form: str) -> str:
@@ -121,6 +141,7 @@ def _figure(figures: dict[str, Any], key: str, form: str) -> str:
 
 def _table(headings: tuple[str, ...]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for number, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if number else "left", overflow="fold")
+    for heading in headings:
+        is_name = heading in ("variant", "layer quantized alone")
+        table.add_column(heading, justify="left" if is_name else "right", no_wrap=True)
     return table

@@ -83,6 +83,7 @@ def test_the_full_grid_tries_everything_and_says_what_would_win(
 def test_the_short_grid_shows_the_four_of_every_run(after_a_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     quantize()
     shown = capsys.readouterr().out
+    assert all(any(name in line for line in shown.splitlines()) for name in EVERY_RUN)
     assert "would win" in shown and "pareto.png" in shown
     assert "layer" not in shown and "fp16" not in shown
 

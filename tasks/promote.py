@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from sentinel.artifacts import Candidates, Decision, GateReport, RegisteredVersion, Release
+from sentinel.artifacts import Candidates, Decision, GateReport, Libraries, RegisteredVersion, Release
 from tasks.run import Run, StageRecord
 from tasks.shown import show_version
 from tasks.stage import Work, stage
@@ -17,7 +17,7 @@ def standing_decision(run: Run, candidates: Candidates) -> Decision | None:
     decision = Registry(run.tracking_uri, run.config.name, run.paths).standing_decision(candidates.model_sha256)
     if decision is not None:
         run.stages.extend(
-            StageRecord(stage.stage, 0.0, cached=True) for stage in (Release, RegisteredVersion, Decision)
+            StageRecord(stage.stage, 0.0, cached=True) for stage in (Libraries, Release, RegisteredVersion, Decision)
         )
     return decision
 

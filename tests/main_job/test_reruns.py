@@ -185,7 +185,8 @@ def test_changed_feature_window_runs_everything_from_features_on(project: Projec
     finally:
         spec.write_text(kept)
     assert outcomes(changed)["validate"] is True
-    assert not any(outcomes(changed)[stage] for stage in STAGES[STAGES.index("features") :])
+    later = [stage for stage in STAGES[STAGES.index("features") :] if stage != "libraries"]
+    assert not any(outcomes(changed)[stage] for stage in later)
     # the champion, trained on the former windows, was judged on features of its own
     assert outcomes(changed)["champion_features"] is False
     (against_champion,) = [gate for gate in changed["gates"] if gate["name"] == "better_than_champion"]

@@ -1,4 +1,4 @@
-"""What every test may use: the environment without telemetry, and one real Prefect server a process."""
+"""What every test may use: the environment without telemetry, one real Prefect server a process, MLflow's tables."""
 
 from __future__ import annotations
 
@@ -25,3 +25,13 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     storage = tmp_path_factory.mktemp("prefect-results")
     with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: storage}), prefect_test_harness(server_startup_timeout=120):
         yield
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's tables with nothing in them, made once because that takes seconds."""
+    from mlflow import MlflowClient
+
+    file = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    MlflowClient(f"sqlite:///{file}", f"sqlite:///{file}").search_experiments()
+    return file

@@ -120,10 +120,11 @@ def _of_version(session: Session, wanted: str) -> Subject:
 def _of_chain(session: Session, wanted: str) -> Subject:
     """The release that a decision names by its version; of the aliases the chain knows the champion."""
     from sentinel.promotion.decisions import read_chain
+    from sentinel.promotion.entries import champion_by
 
     file, name = session.paths.decisions(session.config.name), session.config.name
     chain = read_chain(file)
-    version = _champion_by(chain) if wanted == "champion" else wanted
+    version = champion_by(chain) if wanted == "champion" else wanted
     digests = [str(entry["release"]) for entry in chain if entry.get("version") == version]
     if not digests:
         known = ", ".join(sorted({str(entry.get("version")) for entry in chain}))
@@ -168,6 +169,7 @@ def _digests(folder: Path) -> list[str]:
 def _against_decisions(session: Session, wanted: str, subject: Subject, trusted: list[Path], file: Path) -> list[str]:
     """The chain itself, and whether it speaks of the version as the registry does."""
     from sentinel.promotion.decisions import read_chain, sentences_against_chain
+    from sentinel.promotion.entries import champion_by
 
     wrong = sentences_against_chain(file, trusted)
     if wrong or subject.version is None:
@@ -176,15 +178,9 @@ def _against_decisions(session: Session, wanted: str, subject: Subject, trusted:
     told = {str(entry["release"]) for entry in chain if entry.get("version") == subject.version}
     if told - {subject.digest}:
         wrong.append(f"{file}: speaks of another release as version {subject.version} than the registry")
-    if wanted == "champion" and (named := _champion_by(chain)) != subject.version:
+    if wanted == "champion" and (named := champion_by(chain)) != subject.version:
         wrong.append(f"{file}: no decision made version {subject.version} the champion; the last one names {named}")
     return wrong
-
-
-def _champion_by(chain: list[dict[str, Any]]) -> str | None:
-    """Whom the last decision about serving names; one that rejects or waits only says what it saw."""
-    about = [entry for entry in chain if entry.get("outcome") not in ("waiting", "rejected", "expired")]
-    return about[-1].get("champion_after") if about else None
 
 
 def _refuse(document: dict[str, Any], as_json: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,6 +44,16 @@ class Decided:
             "champion_after": after,
             **more,
         }
+
+
+def is_about_serving(entry: Entry) -> bool:
+    """Whether the entry says which version serves from then on; one that rejects or waits only says what it saw."""
+    return entry.get("outcome") not in ("waiting", "rejected", "expired")
+
+
+def champion_by(chain: Sequence[Entry]) -> str | None:
+    """The version that serves by the last entry about serving; None: none does."""
+    return next((entry.get("champion_after") for entry in reversed(chain) if is_about_serving(entry)), None)
 
 
 def told(entry: Mapping[str, Any]) -> str:

@@ -10,8 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from sentinel.errors import DecisionRefused
-from sentinel.promotion.entries import Entry, told
-from sentinel.promotion.switch.switch import is_about_serving
+from sentinel.promotion.entries import Entry, is_about_serving, told
 
 _ZONED = re.compile(r"^(?P<moment>.*\d)\s+(?P<zone>[A-Za-z][\w/+-]*)$")
 

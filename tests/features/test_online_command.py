@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sqlite3
-from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -47,23 +45,14 @@ def build(project: Project) -> None:
 
 
 def register(file: Path, aliases: dict[str, str]) -> None:
-    """The registry as MLflow keeps it, with one version for each alias and its feature set."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(file)) as database, database:
-        common = "name TEXT DEFAULT 'tiny', workspace TEXT DEFAULT 'default', version INTEGER"
-        database.execute(f"CREATE TABLE registered_model_aliases ({common}, alias TEXT)")
-        database.execute(f"CREATE TABLE model_version_tags ({common}, key TEXT, value TEXT)")
-        database.execute(
-            f"CREATE TABLE model_versions ({common}, run_id TEXT, source TEXT, storage_location TEXT, "
-            "current_stage TEXT)"
-        )
-        for version, (alias, feature_set) in enumerate(aliases.items(), start=1):
-            database.execute("INSERT INTO registered_model_aliases (version, alias) VALUES (?, ?)", (version, alias))
-            database.execute(
-                "INSERT INTO model_version_tags (version, key, value) VALUES (?, 'feature_set_hash', ?)",
-                (version, feature_set),
-            )
-            database.execute("INSERT INTO model_versions (version, source) VALUES (?, 'models:/m')", (version,))
+    """One version for each alias and its feature set."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{file}", f"sqlite:///{file}")
+    client.create_registered_model("tiny")
+    for alias, feature_set in aliases.items():
+        made = client.create_model_version("tiny", str(file.parent), tags={"feature_set_hash": feature_set})
+        client.set_registered_model_alias("tiny", alias, made.version)
 
 
 def answer() -> dict[str, Any]:
@@ -82,7 +71,7 @@ def test_store_is_filled_once_and_says_so_the_second_time(project: Project) -> N
     assert "nothing to do" in runner.invoke(app, ["materialize"], catch_exceptions=False).stdout
 
 
-def test_features_of_champion_and_challenger_are_brought_online_too(project: Project) -> None:
+def test_features_of_champion_and_challenger_are_brought_online_too(project: Project, empty_database: Path) -> None:
     build(project)
     other = project.rules
     project.rules = other.model_copy(update={"ingestion_lag": timedelta(hours=2)})
@@ -90,8 +79,9 @@ def test_features_of_champion_and_challenger_are_brought_online_too(project: Pro
     champions = project.build(
         canonical_table(200), config.columns, out="stages/tiny/champion_features/0123456789abcdef"
     )
+    project.paths.mlflow_database.parent.mkdir(parents=True)
     register(
-        project.paths.mlflow_database,
+        shutil.copy(empty_database, project.paths.mlflow_database),
         {"champion": champions.feature_set_hash, "challenger": answer()["feature_sets"][0]["feature_set_hash"],
          "previous": "f" * 64},
     )  # fmt: skip

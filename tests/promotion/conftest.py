@@ -32,16 +32,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Stages:
 
 
 @pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MLflow's tables with nothing in them, made once because that takes seconds."""
-    from mlflow import MlflowClient
-
-    file = tmp_path_factory.mktemp("empty") / "mlflow.db"
-    MlflowClient(f"sqlite:///{file}", f"sqlite:///{file}").search_experiments()
-    return file
-
-
-@pytest.fixture(scope="session")
 def database(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> str:
     """The embedded MLflow; tests share it under names of their own."""
     from mlflow import MlflowClient

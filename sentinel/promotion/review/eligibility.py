@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from sentinel.promotion.catalogue import StoredVersion
-from sentinel.promotion.entries import Entry, told
+from sentinel.promotion.entries import Entry, is_about_serving, told
 from sentinel.promotion.figures import read_json, undecided_gates
 from sentinel.promotion.layout import FACTS
-from sentinel.promotion.switch.switch import is_about_serving
 from sentinel.promotion.switch.warrant import TAG, read_warrant
 
 Mode = Literal["auto", "manual"]

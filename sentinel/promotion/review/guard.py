@@ -13,13 +13,13 @@ from pathlib import Path
 
 from sentinel.errors import GateFailed, RecordInvalid
 from sentinel.promotion.catalogue import PREVIOUS, StoredVersion
-from sentinel.promotion.entries import BY_HAND, Decided, Entry
+from sentinel.promotion.entries import BY_HAND, Decided, Entry, is_about_serving
 from sentinel.promotion.keys import public_keys, signing_key
 from sentinel.promotion.release_files import require_registered_files
 from sentinel.promotion.review.answer import Review
 from sentinel.promotion.review.eligibility import reasons_against, warrant_of
 from sentinel.promotion.switch.journal import Intent
-from sentinel.promotion.switch.switch import Standing, is_about_serving
+from sentinel.promotion.switch.switch import Standing
 from sentinel.promotion.words import one_line
 
 

@@ -11,19 +11,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sentinel.errors import SentinelError
 from sentinel.paths import Paths
 from sentinel.promotion.catalogue import Catalogue
 from sentinel.promotion.decisions import append_decision, read_chain
+from sentinel.promotion.entries import Entry, champion_by
 from sentinel.promotion.keys import signing_key
 from sentinel.promotion.store.contract import Change, RegistryStore, Swap
 from sentinel.promotion.switch.journal import Intent, Journal
 from sentinel.promotion.switch.lock import RegistryLock
 from sentinel.promotion.switch.warrant import TAG, write_warrant
-
-Entry = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Standing:
     @property
     def champion_by_chain(self) -> str | None:
         """The version that serves by the last decision that moved, or confirmed, the champion."""
-        return next((entry["champion_after"] for entry in reversed(self.chain) if is_about_serving(entry)), None)
+        return champion_by(self.chain)
 
 
 @dataclass(frozen=True)
@@ -131,8 +129,3 @@ class Switch:
 
 def open_switch(store: RegistryStore, lock: RegistryLock, paths: Paths, name: str) -> Switch:
     return Switch(store, lock, paths.decisions(name), paths.keys)
-
-
-def is_about_serving(entry: Entry) -> bool:
-    """Whether the entry says which version serves from then on; one that rejects or waits only says what it saw."""
-    return entry["outcome"] not in ("waiting", "rejected", "expired")

@@ -21,7 +21,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 from sentinel.errors import ServiceUnavailable
 from sentinel.promotion.catalogue import CHAMPION, Catalogue, StoredVersion
 from sentinel.promotion.store.contract import Change, Swap, moved
-from sentinel.promotion.summary import Home
+from sentinel.promotion.summary import DATA_DOCS, Home
 
 _client: Any = MlflowClient  # the library's types are partly unknown
 _download: Any = download_artifacts
@@ -44,9 +44,18 @@ def answered(tracking_uri: str) -> Generator[None]:
 
 
 def create_version(
-    tracking_uri: str, name: str, folder: Path, run_id: str, tags: dict[str, str], describe: Callable[[Home], str]
+    tracking_uri: str,
+    name: str,
+    folder: Path,
+    run_id: str,
+    tags: dict[str, str],
+    data_docs: Path,
+    describe: Callable[[Home], str],
 ) -> str:
-    """Store a release's files as a model of its run, and a version that points there; the version's number."""
+    """Store a release's files as a model of its run, and a version that points there; the version's number.
+
+    The pages of the folder `data_docs`, where it is there, become artifacts of the run.
+    """
     with answered(tracking_uri):
         client = connect(tracking_uri)
         if not client.search_registered_models(f"name = '{name}'"):
@@ -59,7 +68,7 @@ def create_version(
             run_id,
             tags,
             None,
-            describe(Home(tracking_uri, str(model.experiment_id), model.model_id, folder)),
+            describe(Home(str(model.experiment_id), model.model_id, _stored_pages(client, data_docs, run_id))),
             await_creation_for=0,
             model_id=model.model_id,
         )
@@ -154,3 +163,12 @@ def _stored_files(client: Any, folder: Path, run_id: str) -> Any:
     model = client.create_logged_model(experiment, name=name, source_run_id=run_id, model_type="onnx")
     client.log_model_artifacts(model.model_id, str(folder))
     return client.finalize_logged_model(model.model_id, "READY")
+
+
+def _stored_pages(client: Any, site: Path, run_id: str) -> bool:
+    """Of this validation, not the earlier ones; and only HTML: it is readable by itself."""
+    newest = sorted(site.glob("validations/**/*.html"))[-1:]
+    pages = [*site.glob("*.html"), *site.glob("expectations/*.html"), *newest]
+    for page in pages:
+        client.log_artifact(run_id, str(page), (Path(DATA_DOCS) / page.relative_to(site).parent).as_posix())
+    return bool(pages)

@@ -188,10 +188,9 @@ class Registry:
         tags = {key: str(facts[key]) for key in _FACT_TAGS}
         tags |= {"release": release.sha256, "verdict": verdict, "decision": "undecided", "review_state": "none"}
         tags |= {"author": author} if author else {}
-        data_docs = self.paths.data_docs / self.name / "index.html"
         return create_version(
-            self.tracking_uri, self.name, folder, release.run_id, tags,
-            lambda home: summary(folder, home, self._serving_folder(), data_docs if data_docs.is_file() else None),
+            self.tracking_uri, self.name, folder, release.run_id, tags, self.paths.data_docs / self.name,
+            lambda home: summary(folder, home, self._serving_folder()),
         )  # fmt: skip
 
     def _serving_folder(self) -> tuple[str, Path] | None:

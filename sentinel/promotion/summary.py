@@ -22,27 +22,25 @@ _NAMES = {
 }  # fmt: skip
 _DIGESTS = ("data_digest", "feature_set_hash", "git_commit", "lock_sha256")
 _FIRST = ("failed", "undecided")
+DATA_DOCS = "data_docs"  # a folder of the run's artifacts
 
 
 @dataclass(frozen=True)
 class Home:
-    """Where a version lives: its MLflow, its model there, and its release on this machine."""
+    """Where MLflow keeps a version. `has_data_docs`: its run holds their pages."""
 
-    tracking_uri: str
     experiment_id: str
     model_id: str
-    folder: Path
+    has_data_docs: bool = False
 
 
-def summary(
-    folder: Path, home: Home | None = None, champion: tuple[str, Path] | None = None, data_docs: Path | None = None
-) -> str:
+def summary(folder: Path, home: Home, champion: tuple[str, Path] | None = None) -> str:
     """`champion`: the version that serves now, with its release. The text has no state yet."""
     facts = read_json(folder / FACTS)
     parts = [
         _verdict(folder),
         _changes(read_figures(folder), champion),
-        _links(folder, facts, home, data_docs),
+        _links(home, facts["run_id"]),
         _gates(folder),
         f"Variant {as_markdown(facts['variant'])}. {as_markdown(facts['variant_reason'])}",
     ]
@@ -107,24 +105,20 @@ def _changes(new: Figures, champion: tuple[str, Path] | None) -> str:
     return f"{told}\n\nThe same: {', '.join(same)}." if same else told
 
 
-def _links(folder: Path, facts: dict[str, Any], home: Home | None, data_docs: Path | None) -> str:
-    """On a server the pages of the model and of its run; else the files of the release."""
-    if home is None or not home.tracking_uri.startswith("http"):
-        return f"Full report: `{folder / REPORT}` · card: `{folder / CARD}` · evidence: `{folder / 'evidence'}`" + (
-            f" · data docs: `{data_docs}`" if data_docs else ""
-        )
-    root = home.tracking_uri.rstrip("/")
-    model = f"{root}/#/experiments/{home.experiment_id}/models/{home.model_id}/artifacts"
-    files = f"{root}/ajax-api/2.0/mlflow/logged-models/{home.model_id}/artifacts/files?artifact_file_path="
-    pictures = f"{root}/#/experiments/{home.experiment_id}/runs/{facts['run_id']}/artifacts"
+def _links(home: Home, run_id: str) -> str:
+    """Relative: a reviewer's browser may know MLflow by another address than the run did."""
+    pages = f"#/experiments/{home.experiment_id}"
+    run = f"{pages}/runs/{run_id}/artifacts"
+    files = f"ajax-api/2.0/mlflow/logged-models/{home.model_id}/artifacts/files?artifact_file_path="
     links = {  # MLflow's pages take no address of a single file of a model
         "full report": f"{files}{quote(REPORT)}",
         "card": f"{files}{quote(CARD)}",
-        "evidence and all files": model,
-        "pictures and training": pictures,
+        "evidence and all files": f"{pages}/models/{home.model_id}/artifacts",
+        "pictures and training": run,
     }
-    told = " · ".join(f"[{name}]({address})" for name, address in links.items())
-    return f"Links: {told}" + (f" · data docs: `{data_docs}`" if data_docs else "")
+    if home.has_data_docs:
+        links["data docs"] = f"{run}/{DATA_DOCS}/index.html"
+    return "Links: " + " · ".join(f"[{name}]({address})" for name, address in links.items())
 
 
 def _gates(folder: Path) -> str:

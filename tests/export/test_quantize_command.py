@@ -104,7 +104,7 @@ def test_an_interruption_ends_in_a_sentence_and_leaves_nothing(
     after_a_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupted(*_: Any, **__: Any) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(grid, "prepare", interrupted)
     with pytest.raises(typer.Exit):

@@ -17,6 +17,8 @@ from tests.conftest import ROOT
 SENTINEL = Path(sys.executable).with_name("sentinel")
 NOT_OURS = ("PREFECT_API_URL", "PREFECT_HOME", "PREFECT_LOCAL_STORAGE_PATH", "MLFLOW_TRACKING_URI", "SENTINEL_HOME")
 
+SPEC = Path(__file__).with_name("features.toml")
+
 # Enough to learn from in seconds; the gates are wide, since the model is small.
 SMALL = """
 max_calibration_error = 0.2
@@ -33,6 +35,9 @@ min_frauds_to_compare = 1
 not_applicable = ["no_champion", "no_merchant_labels", "no_risky_merchant", "no_large_slice"]
 max_loss_to_champion = 1.0
 
+[features]
+spec = "features.toml"
+
 [training]
 epochs = 2
 width = 16
@@ -43,7 +48,10 @@ trees = 12
 
 @dataclass(frozen=True)
 class Project:
+    """`api_url`: of a Prefect server that is there already; else each run starts its own, which takes seconds."""
+
     root: Path
+    api_url: str | None = None
 
     @property
     def home(self) -> Path:
@@ -55,6 +63,7 @@ class Project:
 
     def environment(self, **more: str) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
+        kept |= {"PREFECT_API_URL": self.api_url} if self.api_url else {}
         return {**kept, "PYTHONPATH": str(self.root), "COLUMNS": "160", **more}
 
     def sentinel(self, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
@@ -88,6 +97,7 @@ def make_project(root: Path, transactions: int) -> Project:
     small = re.sub(r"\[data\.simulation\][^\[]*", "", default).replace('name = "default"', 'name = "small"')
     gates = small.index("[gates]")
     project.config.write_text(f"{small[:gates]}[gates]\nmin_pr_auc = 0.02\n{SMALL}")
+    shutil.copy2(SPEC, project.config.parent)
     ingest(project, transactions, seed=3)
     return project
 

@@ -68,7 +68,7 @@ def create_version(
             run_id,
             tags,
             None,
-            describe(Home(str(model.experiment_id), model.model_id, _stored_pages(client, data_docs, run_id))),
+            describe(Home(str(model.experiment_id), run_id, model.model_id, _stored_pages(client, data_docs, run_id))),
             await_creation_for=0,
             model_id=model.model_id,
         )

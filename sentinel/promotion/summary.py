@@ -30,6 +30,7 @@ class Home:
     """Where MLflow keeps a version. `has_data_docs`: its run holds their pages."""
 
     experiment_id: str
+    run_id: str
     model_id: str
     has_data_docs: bool = False
 
@@ -40,7 +41,7 @@ def summary(folder: Path, home: Home, champion: tuple[str, Path] | None = None) 
     parts = [
         _verdict(folder),
         _changes(read_figures(folder), champion),
-        _links(home, facts["run_id"]),
+        _links(home),
         _gates(folder),
         f"Variant {as_markdown(facts['variant'])}. {as_markdown(facts['variant_reason'])}",
     ]
@@ -105,10 +106,10 @@ def _changes(new: Figures, champion: tuple[str, Path] | None) -> str:
     return f"{told}\n\nThe same: {', '.join(same)}." if same else told
 
 
-def _links(home: Home, run_id: str) -> str:
+def _links(home: Home) -> str:
     """Relative: a reviewer's browser may know MLflow by another address than the run did."""
     pages = f"#/experiments/{home.experiment_id}"
-    run = f"{pages}/runs/{run_id}/artifacts"
+    run = f"{pages}/runs/{home.run_id}/artifacts"
     files = f"ajax-api/2.0/mlflow/logged-models/{home.model_id}/artifacts/files?artifact_file_path="
     links = {  # MLflow's pages take no address of a single file of a model
         "full report": f"{files}{quote(REPORT)}",

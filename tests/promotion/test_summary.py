@@ -13,7 +13,7 @@ from sentinel.promotion.summary import MOST, Home, cut, summary, with_state
 from tests.promotion.releases import FAILING
 
 Made = list[tuple[Release, Path]]
-HOME = Home("7", "m-1", has_data_docs=True)
+HOME = Home("7", "r-1", "m-1", has_data_docs=True)
 
 
 def test_changes_against_the_champion_old_and_new(releases: Made) -> None:
@@ -33,8 +33,8 @@ def test_failed_gates_come_first_and_links_hold_for_any_address_of_mlflow(releas
     assert "[evidence and all files](#/experiments/7/models/m-1/artifacts)" in text
     files = "ajax-api/2.0/mlflow/logged-models/m-1/artifacts/files?artifact_file_path="
     assert f"[full report]({files}report.html)" in text and f"[card]({files}card.md)" in text
-    assert "/artifacts/data_docs/index.html)" in text
-    assert "data docs" not in summary(releases[0][1], Home("7", "m-1"))
+    assert "[data docs](#/experiments/7/runs/r-1/artifacts/data_docs/index.html)" in text
+    assert "data docs" not in summary(releases[0][1], Home("7", "r-1", "m-1"))
 
 
 def test_undecided_gates_are_named_before_the_count(releases: Made, tmp_path: Path) -> None:

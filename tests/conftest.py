@@ -28,6 +28,15 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server for whole jobs in processes of their own, each of which would else start one."""
+    from tests.main_job.servers import prefect_server
+
+    with prefect_server(ROOT, tmp_path_factory.mktemp("prefect") / "server") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MLflow's tables with nothing in them, made once because that takes seconds."""
     from mlflow import MlflowClient

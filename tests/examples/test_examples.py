@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    return copy_project(tmp_path_factory.mktemp("project"))
+def project(tmp_path_factory: pytest.TempPathFactory, prefect_api: str) -> Project:
+    return replace(copy_project(tmp_path_factory.mktemp("project")), api_url=prefect_api)
 
 
 def main_job(project: Project, name: str, make: Callable[[Path], Path]) -> dict[str, Any]:

@@ -21,13 +21,13 @@ _TIMEOUT_S = 120
 
 
 @contextmanager
-def prefect_server(project: Project, home: Path) -> Generator[str]:
-    """Yield the URL of the API of a server with a database of its own."""
+def prefect_server(root: Path, home: Path) -> Generator[str]:
+    """Yield the URL of the API of a server with a database of its own, started from the folder `root`."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     home.mkdir(parents=True)
-    with _process([PREFECT, "server", "start", "--host", "127.0.0.1", "--port", port], project, home):
+    with _process([PREFECT, "server", "start", "--host", "127.0.0.1", "--port", port], Project(root), home):
         url = f"http://127.0.0.1:{port}/api"
         wait_until(lambda: ask(url, "health") is True, "the Prefect server answers")
         yield url

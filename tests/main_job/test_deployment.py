@@ -28,7 +28,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.fixture(scope="module")
 def api_url(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     homes = tmp_path_factory.mktemp("prefect")
-    with prefect_server(project, homes / "server") as url:
+    with prefect_server(project.root, homes / "server") as url:
         yield url
 
 

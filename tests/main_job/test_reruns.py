@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +17,6 @@ import pytest
 from sentinel.storage import sha256_file
 from tests.artifact_formats import refusals
 from tests.main_job.project import Project, ingest, make_project, outcomes
-from tests.main_job.servers import prefect_server
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -34,10 +32,9 @@ SHOWN = {
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def project(tmp_path_factory: pytest.TempPathFactory, prefect_api: str) -> Project:
     made = make_project(tmp_path_factory.mktemp("project"), transactions=40_000)
-    with prefect_server(made, tmp_path_factory.mktemp("prefect") / "server") as url:
-        yield replace(made, api_url=url)
+    return replace(made, api_url=prefect_api)
 
 
 @pytest.fixture(scope="module")

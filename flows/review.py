@@ -24,6 +24,7 @@ from sentinel.promotion.entries import told
 from sentinel.promotion.review.answer import Answer
 from sentinel.promotion.review.look import Happening, look_for_answers, tell
 from sentinel.promotion.words import MOST_NAME, MOST_REASON
+from tasks.ask_reviewer import withdraw_forms
 
 ConfigParameter = Annotated[str, Field(min_length=6)]
 VersionParameter = Annotated[str, Field(min_length=1)]
@@ -46,10 +47,12 @@ def review(config: ConfigParameter = "configs/default.toml") -> State[Any]:
         config: TOML file of the data set, from the project's folder.
     """
     paths, checked = _opened(config)
+    asked = open_review(checked, paths)
     with logged_run(f"review-{datetime.now(UTC):%Y%m%dT%H%M%S}", paths.logs):
-        found = look_for_answers(open_review(checked, paths), datetime.now(UTC))
+        found = look_for_answers(asked, datetime.now(UTC))
         tell(found)
     emit_happenings(checked.name, found)
+    withdraw_forms(checked.name, asked.waiting())
     told = " ".join(happening.sentence for happening in found) or "No answer to act upon, and the champion is right."
     return Completed(message=told, name="Answered" if found else "Nothing new")
 

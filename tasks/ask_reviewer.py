@@ -1,13 +1,25 @@
-"""What a run does for the reviewer when its version waits: the form in Prefect's UI, and how else to answer."""
+"""What Prefect's UI has for the reviewer of a version that waits: the form, and how else to answer."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterName,
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import StateType
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
+from prefect.states import Cancelled
 
 from sentinel.artifacts import Decision
 from sentinel.promotion.words import lasting
@@ -33,6 +45,22 @@ def ask_reviewer(run: Run, decision: Decision) -> None:
         f"Without an answer within {lasting(run.config.promotion.review_expires_after)} the question expires.",
     ]
     create_markdown_artifact("\n\n".join(lines), key="review", description=f"{name} version {version} waits")
+
+
+def withdraw_forms(name: str, waiting: Collection[str]) -> None:
+    """End the runs that ask about a version not among `waiting`: it was answered elsewhere, or has expired."""
+    with get_client(sync_client=True) as client:
+        asking = client.read_flow_runs(
+            flow_filter=FlowFilter(name=FlowFilterName(any_=[FORM])),
+            deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=[name])),
+            flow_run_filter=FlowRunFilter(
+                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PAUSED]))
+            ),
+        )
+        for run in asking:
+            if (version := str(run.parameters["version"])) not in waiting:
+                told = f"Version {version} of {name} waits no longer; its page in MLflow says what was decided."
+                client.set_flow_run_state(run.id, Cancelled(message=told), force=True)
 
 
 def _is_deployed(deployment: str) -> bool:

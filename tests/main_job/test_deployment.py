@@ -78,9 +78,12 @@ def test_worker_runs_the_job_a_reviewer_answers_then_it_finds_nothing_new_then_r
         assert json.loads(shown.stdout)["decision"] == "promoted"
         registry = open_store(f"sqlite:///{project.home / 'mlflow' / 'mlflow.db'}", "small")
         registry.apply(Change(Swap("1", None)))  # as somebody in MLflow's page might
+        stale = {"parameters": {"version": "1"}, "state": {"type": "PAUSED"}}  # its version was answered meanwhile
+        form = ask(api_url, f"deployments/{deployed['form_id']}/create_flow_run", stale)
         looked = run_deployment(api_url, deployed["review_id"])
         assert (looked["state_type"], looked["state_name"]) == ("COMPLETED", "Answered"), looked["state"]
         assert registry.catalogue().champion == "1"
+        assert ask(api_url, f"flow_runs/{form['id']}")["state_type"] == "CANCELLED"
         wait_until(lambda: events(api_url, "sentinel.champion.put-back"), "the event arrives")
         again = run_deployment(api_url, deployed["id"])
         assert (again["state_type"], again["state_name"]) == ("COMPLETED", "Nothing new"), again["state"]

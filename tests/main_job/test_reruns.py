@@ -9,6 +9,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -164,22 +165,42 @@ def test_champion_that_fails_a_new_threshold_stays_but_the_run_says_so(project: 
     project.set("min_pr_auc", "0.02")
 
 
-def test_changed_feature_window_runs_everything_from_features_on(project: Project) -> None:
+def test_changed_feature_window_runs_everything_from_features_on_and_waits_where_the_frauds_are_too_few(
+    project: Project,
+) -> None:
     spec = project.config.with_name("features.toml")
     kept = spec.read_text()
     spec.write_text(kept.replace('"30d"', '"28d"'))
+    project.set("min_frauds_to_compare", "1_000_000")
     try:
         changed = project.run()
     finally:
         spec.write_text(kept)
+        project.set("min_frauds_to_compare", "1")
     assert outcomes(changed)["validate"] is True
     later = [stage for stage in STAGES[STAGES.index("features") :] if stage != "libraries"]
     assert not any(outcomes(changed)[stage] for stage in later)
     # the champion, trained on the former windows, was judged on features of its own
     assert outcomes(changed)["champion_features"] is False
-    (against_champion,) = [gate for gate in changed["gates"] if gate["name"] == "better_than_champion"]
-    assert against_champion["outcome"] == "passed"
-    assert against_champion["value"] is not None
+    assert against_champion(changed)["outcome"] == "undecided"
+    assert (changed["decision"], changed["aliases"]) == ("waiting", ["challenger"])
+
+
+def test_approved_version_serves(project: Project) -> None:
+    words = ("models", "approve", "2", "--reviewer", "Bob", "--reason", "Few frauds, but well explained.")
+    approved = project.sentinel(*words, "--config", "configs/small.toml", "--json")
+    assert approved.returncode == 0, approved.stderr
+    assert champion(project)["version"] == "2"
+
+
+def against_champion(result: dict[str, Any]) -> dict[str, Any]:
+    (gate,) = [gate for gate in result["gates"] if gate["name"] == "better_than_champion"]
+    return gate
+
+
+def champion(project: Project) -> dict[str, Any]:
+    shown = project.sentinel("models", "show", "champion", "--config", "configs/small.toml", "--json")
+    return json.loads(shown.stdout)
 
 
 def test_flipped_byte_is_found_though_every_stage_could_come_from_the_cache(project: Project) -> None:
@@ -208,14 +229,15 @@ def test_worse_candidate_of_newer_data_is_registered_with_its_verdict_and_never_
     assert rejected["decision"] == "rejected"
     assert rejected["aliases"] == ["challenger"]
     assert [gate["outcome"] for gate in rejected["gates"] if gate["name"] == "pr_auc_floor"] == ["failed"]
-    champion = project.sentinel("models", "show", "champion", "--config", "configs/small.toml", "--json")
-    assert json.loads(champion.stdout)["version"] == "2"
+    assert champion(project)["version"] == "2"
 
 
 def test_data_version_trains_on_what_an_older_revision_pins(project: Project, first: dict[str, object]) -> None:
     older = project.run("--data-version", "HEAD~1")
     assert older["data_digest"] == first["data_digest"]
     assert older["rows"] == 40_000
+    compared = against_champion(older)
+    assert compared["outcome"] == "passed" and compared["value"] is not None
 
 
 def test_lost_mlflow_database_is_filled_again(project: Project) -> None:

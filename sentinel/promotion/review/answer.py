@@ -44,6 +44,11 @@ class Review:
     settings: Promotion
     lost_features: LostFeatures
 
+    def waiting(self) -> set[str]:
+        """The versions that wait for an answer."""
+        standing = self.registry.switch().look()
+        return {stored.version for stored in standing.catalogue.versions if waits(standing, stored)}
+
     def answer(self, wanted: str, answer: Answer, now: datetime) -> Entry:
         """Act on it and return the entry of the chain.
 

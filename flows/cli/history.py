@@ -81,7 +81,7 @@ def _side_by_side(lines: list[Line], left: str, right: str) -> Table:
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("", "", f"version {left}", f"version {right}"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for line in lines:
         values = (escape(shown(line.name, value)) for value in (line.left, line.right))
         style = "" if line.differs else "dim"

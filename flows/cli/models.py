@@ -24,14 +24,19 @@ app = new_group(
     "See which versions are registered, what serves and why, and whether they hold; decide what serves.",
     "sentinel models show champion",
 )
-app.command(epilog="Example: sentinel models verify champion")(verify)
-app.command(epilog="Example: sentinel models quantize --grid full")(quantize)
-app.command(epilog="Example: sentinel models compare champion challenger")(compare)
-app.command(epilog='Example: sentinel models history --at "2026-03-03 14:05"')(history)
-app.command(epilog='Example: sentinel models approve 4 --reason "Finds more fraud in every country"')(approve)
-app.command(epilog='Example: sentinel models reject 4 --reason "The shift of the amounts is not explained"')(reject)
-app.command(epilog='Example: sentinel models rollback --reason "False alarms since 14:00"')(rollback)
-app.command(epilog="Example: MLFLOW_TRACKING_URI=http://127.0.0.1:5000 sentinel models watch")(watch)
+
+
+@app.command("list", epilog="Example: sentinel models list --config configs/handbook.toml")
+def list_all(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """List every version, newest first, with its aliases and its decision."""
+    session = open_session(config, as_json)
+    documents = _registry(session).list_versions()
+    if as_json:
+        session.answer(documents)
+    elif documents:
+        _list(documents)
+    else:
+        answers.print(f"No version of {session.config.name} is registered yet: `sentinel run` makes the first.")
 
 
 @app.command(epilog="Example: sentinel models show champion --json")
@@ -53,17 +58,14 @@ def show(
         answers.print(f"[dim]{registry.lock.covers}[/]", soft_wrap=True)
 
 
-@app.command("list", epilog="Example: sentinel models list --config configs/handbook.toml")
-def list_all(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """List every version, newest first, with its aliases and its decision."""
-    session = open_session(config, as_json)
-    documents = _registry(session).list_versions()
-    if as_json:
-        session.answer(documents)
-    elif documents:
-        _list(documents)
-    else:
-        answers.print(f"No version of {session.config.name} is registered yet: `sentinel run` makes the first.")
+app.command(epilog="Example: sentinel models compare champion challenger")(compare)
+app.command(epilog='Example: sentinel models history --at "2026-03-03 14:05"')(history)
+app.command(epilog="Example: sentinel models verify champion")(verify)
+app.command(epilog='Example: sentinel models approve 4 --reason "Finds more fraud in every country"')(approve)
+app.command(epilog='Example: sentinel models reject 4 --reason "The shift of the amounts is not explained"')(reject)
+app.command(epilog='Example: sentinel models rollback --reason "False alarms since 14:00"')(rollback)
+app.command(epilog="Example: MLFLOW_TRACKING_URI=http://127.0.0.1:5000 sentinel models watch")(watch)
+app.command(epilog="Example: sentinel models quantize --grid full")(quantize)
 
 
 def _registry(session: Session) -> Registry:
@@ -101,7 +103,7 @@ def _show_quality(quality: dict[str, Any]) -> None:
         answers.print(escape(sentence))
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("by", "slice"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for heading in ("rows", "frauds", "alerts a day", "recall", "false-positive rate", "pr_auc"):
         table.add_column(heading, justify="right")
     for found in quality["slices"] or []:
@@ -121,7 +123,7 @@ def _list(documents: list[dict[str, Any]]) -> None:
         table.add_row(
             document["version"],
             ", ".join(document["aliases"]),
-            document["decision"],
+            document["decision"].replace("_", " "),
             ", ".join(failed),
             figure(document["metrics"].get("pr_auc")),
             document["data_digest"][:12],

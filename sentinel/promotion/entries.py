@@ -63,12 +63,22 @@ def told(entry: Mapping[str, Any]) -> str:
 
 def state_text(entry: Entry) -> str:
     """How a version stands, as the first paragraph of its description says it."""
-    when = datetime.fromisoformat(entry["decided_at"]).astimezone(UTC)
-    text = f"{entry['outcome'].replace('_', ' ')}** by {as_markdown(entry['decided_by'])}, {when:%Y-%m-%d %H:%M} UTC. "
+    if entry["outcome"] == "rolled_back":
+        return _state(entry, f"serves again, rolled back from version {entry['champion_before'] or 'none'}")
+    text = _state(entry, entry["outcome"].replace("_", " "))
     if entry["outcome"] != "waiting":
-        return text + as_markdown(entry["reason"])
+        return text
     return (
-        f"{text}{as_markdown(entry['reason'])} Answer with the tag `review` = `approved` or `rejected` (and "
-        "`review_comment`, `reviewer`), in the waiting run in Prefect, or with "
-        f"`sentinel models approve {entry['version']} --reason TEXT`."
+        f"{text} Answer with the tag `review` = `approved` or `rejected` (and `review_comment`, `reviewer`), in the "
+        f"waiting run in Prefect, or with `sentinel models approve {entry['version']} --reason TEXT`."
     )
+
+
+def left_text(entry: Entry) -> str:
+    """How the version stands that this rollback left."""
+    return _state(entry, f"left by a rollback to version {entry['champion_after']}")
+
+
+def _state(entry: Entry, what: str) -> str:
+    when = datetime.fromisoformat(entry["decided_at"]).astimezone(UTC)
+    return f"{what}** by {as_markdown(entry['decided_by'])}, {when:%Y-%m-%d %H:%M} UTC. {as_markdown(entry['reason'])}"

@@ -89,6 +89,9 @@ def test_rollback_goes_to_the_version_before_and_not_back_by_mistake(project: Re
     assert (entry["outcome"], entry["version"]) == ("rolled_back", "1")
     assert (entry["champion_before"], entry["champion_after"]) == ("2", "1")
     assert project.catalogue().aliases == {"challenger": "4", "champion": "1", "previous": "2"}
+    serves, left = (project.catalogue().find(version).description for version in ("1", "2"))
+    assert serves.startswith("**Decision: serves again, rolled back from version 2** by ")
+    assert left.startswith("**Decision: left by a rollback to version 1** by ") and "False alarms" in left
     with pytest.raises(DecisionRefused, match=r"itself left by a rollback .*False alarms.* Name the version"):
         sentinel(tmp_path, "rollback", "--reason", "again")
     assert "Champion is version 2 now" in sentinel(tmp_path, "rollback", "--to", "2", "--reason", "It was the data.")

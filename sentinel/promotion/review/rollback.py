@@ -14,10 +14,11 @@ from pathlib import Path
 from sentinel.errors import ChampionMoved, DecisionRefused, RecordInvalid
 from sentinel.promotion.catalogue import PREVIOUS, Catalogue, StoredVersion
 from sentinel.promotion.decisions import sentences_against_chain
-from sentinel.promotion.entries import Decided, Entry, told
+from sentinel.promotion.entries import Decided, Entry, left_text, state_text, told
 from sentinel.promotion.keys import public_keys
 from sentinel.promotion.review.answer import Review
 from sentinel.promotion.review.eligibility import reasons_against, warrant_of
+from sentinel.promotion.summary import with_state
 from sentinel.promotion.switch.journal import Intent
 from sentinel.promotion.switch.switch import Standing
 
@@ -49,7 +50,14 @@ def roll_back(review: Review, asked: Rollback) -> Entry:
                 "asked for. Nothing was moved. See it with `sentinel models history`, then call again."
             )
         entry = decided.entry(standing.catalogue, target, folder, target.version)
-        return Intent(entry, {PREVIOUS: serving} if serving else {}, {target.version: {"decision": "rolled_back"}})
+        states = {target.version: state_text(entry), str(serving): left_text(entry)}
+        concerned = [stored for stored in standing.catalogue.versions if stored.version in states]
+        return Intent(
+            entry,
+            {PREVIOUS: serving} if serving else {},
+            {target.version: {"decision": "rolled_back"}},
+            {stored.version: with_state(stored.description, states[stored.version]) for stored in concerned},
+        )
 
     entry = switch.decide(propose)
     assert entry is not None

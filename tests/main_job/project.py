@@ -43,6 +43,10 @@ epochs = 2
 width = 16
 bins = 8
 trees = 12
+
+[promotion]
+review = "auto"
+review_check_seconds = 3600
 """
 
 

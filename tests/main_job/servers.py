@@ -83,9 +83,10 @@ def wait_until(condition: Any, what: str, timeout_s: float = _TIMEOUT_S) -> None
         time.sleep(0.5)
 
 
-def run_deployment(api_url: str, deployment_id: str) -> dict[str, Any]:
+def run_deployment(api_url: str, deployment_id: str, parameters: dict[str, Any] | None = None) -> dict[str, Any]:
     """Start a deployment through the API and wait for the run's end."""
-    run_id = ask(api_url, f"deployments/{deployment_id}/create_flow_run", {"state": {"type": "SCHEDULED"}})["id"]
+    asked = {"state": {"type": "SCHEDULED"}, "parameters": parameters or {}}
+    run_id = ask(api_url, f"deployments/{deployment_id}/create_flow_run", asked)["id"]
     ended = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
     wait_until(lambda: ask(api_url, f"flow_runs/{run_id}")["state_type"] in ended, "the run ends", 400)
     return ask(api_url, f"flow_runs/{run_id}")

@@ -1,12 +1,13 @@
-"""The whole job through the command line, then again with something changed: only what depends on it runs.
+"""The whole job through the command line, again with something changed, and by a worker of a real Prefect server.
 
-The tests of this file share one project and follow each other.
+Only what depends on the change runs. The tests of this file share one project and follow each other.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
+import urllib.error
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from sentinel.promotion.store.contract import Change, Swap
+from sentinel.promotion.store.opening import open_store
 from sentinel.storage import sha256_file
 from tests.artifact_formats import refusals
 from tests.main_job.project import Project, ingest, make_project, outcomes
+from tests.main_job.servers import ask, prefect_worker, run_deployment, wait_until
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -165,34 +169,6 @@ def test_champion_that_fails_a_new_threshold_stays_but_the_run_says_so(project: 
     project.set("min_pr_auc", "0.02")
 
 
-def test_changed_feature_window_runs_everything_from_features_on_and_waits_where_the_frauds_are_too_few(
-    project: Project,
-) -> None:
-    spec = project.config.with_name("features.toml")
-    kept = spec.read_text()
-    spec.write_text(kept.replace('"30d"', '"28d"'))
-    project.set("min_frauds_to_compare", "1_000_000")
-    try:
-        changed = project.run()
-    finally:
-        spec.write_text(kept)
-        project.set("min_frauds_to_compare", "1")
-    assert outcomes(changed)["validate"] is True
-    later = [stage for stage in STAGES[STAGES.index("features") :] if stage != "libraries"]
-    assert not any(outcomes(changed)[stage] for stage in later)
-    # the champion, trained on the former windows, was judged on features of its own
-    assert outcomes(changed)["champion_features"] is False
-    assert against_champion(changed)["outcome"] == "undecided"
-    assert (changed["decision"], changed["aliases"]) == ("waiting", ["challenger"])
-
-
-def test_approved_version_serves(project: Project) -> None:
-    words = ("models", "approve", "2", "--reviewer", "Bob", "--reason", "Few frauds, but well explained.")
-    approved = project.sentinel(*words, "--config", "configs/small.toml", "--json")
-    assert approved.returncode == 0, approved.stderr
-    assert champion(project)["version"] == "2"
-
-
 def against_champion(result: dict[str, Any]) -> dict[str, Any]:
     (gate,) = [gate for gate in result["gates"] if gate["name"] == "better_than_champion"]
     return gate
@@ -221,23 +197,147 @@ def test_worse_candidate_of_newer_data_is_registered_with_its_verdict_and_never_
 ) -> None:
     ingest(project, transactions=30_000, seed=4)
     project.set("min_pr_auc", "0.99")
+    project.set("min_frauds_to_compare", "1_000_000")
     rejected = project.run(expect=7)
-    project.set("min_pr_auc", "0.02")
     assert rejected["data_digest"] != first["data_digest"]
     assert rejected["rows"] == 30_000
-    assert rejected["drift"]["reference"].startswith("champion version 2")
+    assert rejected["drift"]["reference"].startswith("champion version 1")
     assert rejected["decision"] == "rejected"
     assert rejected["aliases"] == ["challenger"]
     assert [gate["outcome"] for gate in rejected["gates"] if gate["name"] == "pr_auc_floor"] == ["failed"]
-    assert champion(project)["version"] == "2"
+    assert champion(project)["version"] == "1"
 
 
-def test_data_version_trains_on_what_an_older_revision_pins(project: Project, first: dict[str, object]) -> None:
-    older = project.run("--data-version", "HEAD~1")
-    assert older["data_digest"] == first["data_digest"]
-    assert older["rows"] == 40_000
-    compared = against_champion(older)
-    assert compared["outcome"] == "passed" and compared["value"] is not None
+def test_where_the_frauds_are_too_few_to_compare_a_reviewer_is_waited_for(project: Project) -> None:
+    project.set("min_pr_auc", "0.02")
+    waiting = project.run()
+    assert not {"train", "export", "quantize"} & {name for name, cached in outcomes(waiting).items() if not cached}
+    assert against_champion(waiting)["outcome"] == "undecided"
+    assert (waiting["version"], waiting["decision"], waiting["aliases"]) == ("3", "waiting", ["challenger"])
+    words = ("models", "reject", "3", "--reviewer", "Bob", "--reason", "Too few frauds to tell.")
+    rejected = project.sentinel(*words, "--config", "configs/small.toml", "--json")
+    assert rejected.returncode == 0, rejected.stderr
+    assert champion(project)["version"] == "1"
+    project.set("min_frauds_to_compare", "1")
+
+
+@pytest.fixture(scope="module")
+def deployed(project: Project, prefect_api: str) -> dict[str, Any]:
+    done = project.sentinel("deploy", "--config", "configs/small.toml", "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_deployment_is_scheduled_and_runs_one_at_a_time(prefect_api: str, deployed: dict[str, Any]) -> None:
+    found = ask(prefect_api, f"deployments/{deployed['id']}")
+    assert [schedule["schedule"]["cron"] for schedule in found["schedules"]] == ["0 2 * * *"]
+    assert found["global_concurrency_limit"]["limit"] == 1
+    assert found["concurrency_options"]["collision_strategy"] == "ENQUEUE"
+
+
+def test_form_of_the_deployment_is_typed(prefect_api: str, deployed: dict[str, Any]) -> None:
+    fields = ask(prefect_api, f"deployments/{deployed['id']}")["parameter_openapi_schema"]["properties"]
+    assert "TOML" in fields["config"]["description"]
+    assert "revision" in fields["data_version"]["description"]
+    wrong = {"parameters": {"config": 7}, "state": {"type": "SCHEDULED"}}
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        ask(prefect_api, f"deployments/{deployed['id']}/create_flow_run", wrong)
+    assert refused.value.code == 409
+
+
+def test_look_for_answers_is_scheduled_and_the_form_waits_to_be_asked_for(
+    prefect_api: str, deployed: dict[str, Any]
+) -> None:
+    look, form = (ask(prefect_api, f"deployments/{deployed[key]}") for key in ("review_id", "form_id"))
+    assert [schedule["schedule"]["interval"] for schedule in look["schedules"]] == [3600.0]
+    assert look["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
+    assert form["schedules"] == [] and form["parameter_openapi_schema"]["required"] == ["version"]
+
+
+def test_worker_runs_an_older_version_with_changed_windows_a_reviewer_answers_then_bad_data_are_refused(
+    project: Project, first: dict[str, object], prefect_api: str, deployed: dict[str, Any], tmp_path: Path
+) -> None:
+    spec = project.config.with_name("features.toml")
+    kept = {file: file.read_text() for file in (spec, project.config)}
+    spec.write_text(kept[spec].replace('"30d"', '"28d"'))
+    project.set("review", '"manual"')
+    try:
+        with prefect_worker(project, tmp_path / "worker", prefect_api):
+            answered_run_then_nothing_new(project, prefect_api, deployed)
+            assert champion(project)["data_digest"] == first["data_digest"]
+            with project.config.open("a") as config:
+                config.write("\n[validation]\nmin_rows = 1_000_000\n")
+            refused = run_deployment(prefect_api, deployed["id"])
+    finally:
+        for file, content in kept.items():
+            file.write_text(content)
+    assert refused["state_type"] == "FAILED"
+    assert "30,000" in refused["state"]["message"]
+    assert "failed-expectations" in artifacts(prefect_api, refused["id"])
+
+
+def answered_run_then_nothing_new(project: Project, api_url: str, deployed: dict[str, Any]) -> None:
+    older = {"data_version": "HEAD~1"}  # of which the champion was made
+    first = run_deployment(api_url, deployed["id"], older)
+    assert (first["state_type"], first["state_name"]) == ("COMPLETED", "Waiting"), first["state"]
+    assert artifacts(api_url, first["id"]) >= {"gates", "precision-recall", "version", "review"}
+    # the champion, trained on the former windows, is judged on features of its own
+    later = {stage for stage in STAGES[STAGES.index("features") :] if stage != "libraries"}
+    assert later | {"champion_features"} <= stages(api_url, first["id"], "Completed")
+    assert "libraries" in stages(api_url, first["id"], "Cached")
+    answered = answer_form(api_url, deployed["form_id"])
+    assert (answered["state_type"], answered["state_name"]) == ("COMPLETED", "Promoted"), answered["state"]
+    assert "reviewer Bob" in answered["state"]["message"]
+    serving = champion(project)
+    assert (serving["version"], serving["decision"]) == ("4", "promoted")
+    assert against_champion(serving)["outcome"] == "passed" and against_champion(serving)["value"] is not None
+
+    registry = open_store(f"sqlite:///{project.home / 'mlflow' / 'mlflow.db'}", "small")
+    registry.apply(Change(Swap("4", None)))  # as somebody in MLflow's page might
+    stale = {"parameters": {"version": "4"}, "state": {"type": "PAUSED"}}  # its version was answered meanwhile
+    form = ask(api_url, f"deployments/{deployed['form_id']}/create_flow_run", stale)
+    looked = run_deployment(api_url, deployed["review_id"])
+    assert (looked["state_type"], looked["state_name"]) == ("COMPLETED", "Answered"), looked["state"]
+    assert registry.catalogue().champion == "4"
+    assert ask(api_url, f"flow_runs/{form['id']}")["state_type"] == "CANCELLED"
+    wait_until(lambda: events(api_url, "sentinel.champion.put-back"), "the event arrives")
+
+    again = run_deployment(api_url, deployed["id"], older)
+    assert (again["state_type"], again["state_name"]) == ("COMPLETED", "Nothing new"), again["state"]
+    assert again["total_run_time"] < first["total_run_time"]
+
+
+def stages(api_url: str, flow_run_id: str, state: str) -> set[str]:
+    """The stages of a run that ended in this state."""
+    found = ask(api_url, "task_runs/filter", {"flow_runs": {"id": {"any_": [flow_run_id]}}})
+    return {task["name"] for task in found if task["state_name"] == state}
+
+
+def answer_form(api_url: str, form_id: str) -> dict[str, Any]:
+    """Fill in the form that waits, as the UI does, and wait for the run's end."""
+    of_form = {"deployments": {"id": {"any_": [form_id]}}}
+
+    def run() -> dict[str, Any]:
+        found = ask(api_url, "flow_runs/filter", of_form) or [{"state_type": None}]
+        assert len(found) == 1
+        return found[0]
+
+    wait_until(lambda: run()["state_type"] == "PAUSED", "the form waits")
+    answer = {"decision": "approved", "name": "Bob", "reason": "Every gate passed."}
+    accepted = ask(api_url, f"flow_runs/{run()['id']}/resume", {"run_input": answer})
+    assert accepted["status"] == "ACCEPT", accepted
+    wait_until(lambda: run()["state_type"] in ("COMPLETED", "FAILED", "CRASHED"), "the form's run ends")
+    return run()
+
+
+def events(api_url: str, name: str) -> list[dict[str, Any]]:
+    return ask(api_url, "events/filter", {"filter": {"event": {"name": [name]}}})["events"]
+
+
+def artifacts(api_url: str, flow_run_id: str) -> set[str]:
+    """What the UI shows of a run."""
+    found = ask(api_url, "artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [flow_run_id]}}})
+    return {artifact["key"] for artifact in found}
 
 
 def test_lost_mlflow_database_is_filled_again(project: Project) -> None:

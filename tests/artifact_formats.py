@@ -210,7 +210,7 @@ def _content_addressed(file: Path) -> None:
         _parquet(file)
         return
     result = json.loads(file.read_text(encoding="utf-8"))
-    if "metadata" in result and result["metadata"]["serializer"]["type"] != "json":
+    if isinstance(result, dict) and "metadata" in result and result["metadata"]["serializer"]["type"] != "json":
         raise RefusedError("Prefect kept it in another format than JSON")
 
 

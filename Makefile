@@ -62,7 +62,8 @@ debian-packages:
 test:
 	@# side by side: half of it waits for the network
 	@$(MAKE) --no-print-directory --jobs 3 spark debian-packages lint lock-check
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@# a worker more than cores: some tests wait for a server
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	@$(BIN)/ruff check .

@@ -152,10 +152,11 @@ def test_data_with_a_fault_are_refused_where_a_champion_knows_better(
     assert project.run()["nothing_new"] is True
 
 
-def test_changed_threshold_runs_the_gate_alone_and_a_champion_that_fails_it_stays_but_the_run_says_so(
+def test_changed_thresholds_run_the_gate_alone_and_a_champion_that_fails_one_stays_but_the_run_says_so(
     project: Project, first: dict[str, object]
 ) -> None:
     project.set("min_pr_auc", "0.99")
+    project.set("max_variant_flips", "0.3")
     again = project.run(expect=7)
     assert [name for name, cached in outcomes(again).items() if not cached] == ["pull", "gate"]
     assert again["version"] == first["version"]
@@ -204,16 +205,18 @@ def test_worse_candidate_of_newer_data_is_registered_with_its_verdict_and_never_
     assert champion(project)["version"] == "1"
 
 
-def test_where_the_frauds_are_too_few_to_compare_a_reviewer_is_waited_for(project: Project) -> None:
+def test_where_the_frauds_are_too_few_a_reviewer_is_waited_for_whose_choice_is_rolled_back(project: Project) -> None:
     project.set("min_pr_auc", "0.02")
     waiting = project.run()
     assert not {"train", "export", "quantize"} & {name for name, cached in outcomes(waiting).items() if not cached}
     assert against_champion(waiting)["outcome"] == "undecided"
     assert (waiting["version"], waiting["decision"], waiting["aliases"]) == ("3", "waiting", ["challenger"])
-    words = ("models", "reject", "3", "--reviewer", "Bob", "--reason", "Too few frauds to tell.")
-    rejected = project.sentinel(*words, "--config", "configs/small.toml", "--json")
-    assert rejected.returncode == 0, rejected.stderr
-    assert champion(project)["version"] == "1"
+    answer = ("approve", "3", "--reviewer", "Bob", "--reason", "Few frauds, but well explained.")
+    rollback = ("rollback", "--reason", "False alarms since 14:00")
+    for words, serving in ((answer, "3"), (rollback, "1")):
+        done = project.sentinel("models", *words, "--config", "configs/small.toml", "--json")
+        assert done.returncode == 0, done.stderr
+        assert champion(project)["version"] == serving
     project.set("min_frauds_to_compare", "1")
 
 
@@ -260,7 +263,9 @@ def test_worker_runs_an_older_version_with_changed_windows_a_reviewer_answers_th
     try:
         with prefect_worker(project, tmp_path / "worker", prefect_api):
             answered_run_then_nothing_new(project, prefect_api, deployed)
-            assert champion(project)["data_digest"] == first["data_digest"]
+            by_hand = project.run("--data-version", "HEAD~1")
+            assert by_hand["nothing_new"] is True and by_hand["rows"] == 40_000
+            assert by_hand["data_digest"] == champion(project)["data_digest"] == first["data_digest"]
             with project.config.open("a") as config:
                 config.write("\n[validation]\nmin_rows = 1_000_000\n")
             refused = run_deployment(prefect_api, deployed["id"])
@@ -340,7 +345,7 @@ def test_lost_mlflow_database_is_filled_again(project: Project) -> None:
     database = project.home / "mlflow" / "mlflow.db"
     database.unlink()
     again = project.run()
-    assert outcomes(again)["features"] is True
+    assert outcomes(again)["validate"] is outcomes(again)["features"] is True
     assert outcomes(again)["train"] is False
     assert again["aliases"] == ["challenger", "champion"]
 

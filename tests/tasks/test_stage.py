@@ -10,6 +10,7 @@ import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
 
+import tasks
 from sentinel.artifacts import RawData, ValidatedData
 from sentinel.config import load_config
 from sentinel.errors import DataContractError, ServiceUnavailable
@@ -19,6 +20,7 @@ from tasks.events import Event, StageAdvanced, StageEnded, listener
 from tasks.run import Code, Run
 from tasks.stage import Stage, Work, stage
 from tests.conftest import ROOT
+from tests.main_job.project import SPEC
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -90,6 +92,23 @@ def test_change_of_anything_it_depends_on_runs_it_again(tmp_path: Path, changed:
         run = replace(run, lock_sha256="another")
     in_a_flow(run, one, raw)
     assert len(calls) == 2
+
+
+def test_another_window_asks_for_features_anew_and_leaves_the_validation_as_it_is(tmp_path: Path) -> None:
+    default, spec = (ROOT / "configs" / "default.toml").read_text(), SPEC.read_text()
+    (tmp_path / "own.toml").write_text(f'{default}\n[features]\nspec = "features.toml"\n')
+    validated = ValidatedData(
+        path="v", sha256="d" * 64, transactions="data/t.parquet", transactions_sha256="b" * 64, expectations=1, rows=10
+    )  # fmt: skip
+    keys: list[tuple[str, str]] = []
+    for text in (spec, spec, spec.replace('"30d"', '"28d"')):
+        (tmp_path / "features.toml").write_text(text)
+        paths = Paths(ROOT, tmp_path / "home")
+        run = replace(make_run(tmp_path), config=load_config(tmp_path / "own.toml"), paths=paths)
+        keys.append((tasks.validate.key(run, RAW), tasks.features.key(run, validated)))
+    first, same, other = keys
+    assert same == first
+    assert other[0] == first[0] and other[1] != first[1]
 
 
 @pytest.mark.parametrize("damage", ["flipped", "deleted", "added"])
